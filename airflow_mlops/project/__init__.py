@@ -1,0 +1,88 @@
+"""A model project: the folder that a data scientist hands over, with ``model.toml`` in it.
+
+Reading it needs neither the data nor the training code: a DAG file is parsed with it. ``project.check`` looks deeper.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from airflow_mlops.project.faults import Fault, ProjectFaults, faults_of_validation
+from airflow_mlops.project.spec import ModelSpec
+
+__all__ = ["Fault", "ModelSpec", "Project", "ProjectFaults", "load_project"]
+
+_TOML_LINE = "(at line "
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder and what its ``model.toml`` says."""
+
+    folder: Path
+    spec: ModelSpec
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.spec.name
+
+    @property
+    def contract(self) -> Path:
+        """The contract that every night is held against."""
+        return self.folder / self.spec.quality.contract
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that the model needs: time, features, target."""
+        return tuple(dict.fromkeys((self.spec.time_column, *self.spec.features, self.spec.target)))
+
+    @property
+    def data_root(self) -> str:
+        """Address of the folder (or S3 prefix) that the nights lie below."""
+        root = self.spec.data.path.partition("{night}")[0].rpartition("/")[0]
+        return root if "://" in root else str(self.folder / root)
+
+    def data_key(self, night: object) -> str:
+        """Key of a night's file below ``data_root``."""
+        head, _, tail = self.spec.data.path.partition("{night}")
+        return f"{head.rpartition('/')[2]}{night}{tail}"
+
+
+def load_project(folder: str | Path) -> Project:
+    """Read a model project.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder that holds ``model.toml``.
+
+    Raises
+    ------
+    ProjectFaults
+        With everything that is wrong in ``model.toml``, each with key and line.
+    """
+    folder = Path(folder).expanduser().resolve()
+    file = folder / "model.toml"
+    try:
+        text = file.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except FileNotFoundError:
+        raise ProjectFaults(
+            [Fault(file, "", None, "is missing; a model project is a folder with a model.toml in it")]
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ProjectFaults([Fault(file, "", None, f"expected UTF-8 text: {error.reason}")]) from error
+    except tomllib.TOMLDecodeError as error:
+        line = str(error).partition(_TOML_LINE)[2].partition(",")[0]
+        raise ProjectFaults(
+            [Fault(file, "", int(line) if line.isdigit() else None, f"expected TOML: {error}")]
+        ) from error
+    try:
+        return Project(folder, ModelSpec.model_validate(raw))
+    except ValidationError as error:
+        raise ProjectFaults(faults_of_validation(error, ModelSpec, file, text)) from error

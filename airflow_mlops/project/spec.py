@@ -1,0 +1,202 @@
+"""What ``model.toml`` says, as frozen values; the field's descriptions are the reference of the file."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+__all__ = [
+    "DataSpec",
+    "DriftSpec",
+    "GateSpec",
+    "ModelSpec",
+    "QualitySpec",
+    "Resources",
+    "RuleSpec",
+    "ServingSpec",
+    "TrainingSpec",
+]
+
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
+
+
+def _expanded(path: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match["name"], match["default"])
+        if found is None:
+            raise ValueError(
+                f"names the environment variable {match['name']}, which is not set; "
+                f"set it, or give a default: ${{{match['name']}:-data}}"
+            )
+        return found
+
+    return _VARIABLE.sub(value, path)
+
+
+def _with_night(path: str) -> str:
+    # The night stands below the root: everything before its path segment is where the store is opened.
+    if path.count("{night}") != 1 or "/" not in path.partition("{night}")[0]:
+        raise ValueError(f"expected one {{night}} below a folder, such as data/night={{night}}.parquet, got {path!r}")
+    return path
+
+
+class Section(BaseModel):
+    """A frozen table of the file; an unknown key is an error, and a text is not a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSpec(Section):
+    """Where the nights lie."""
+
+    path: Annotated[str, AfterValidator(_expanded), AfterValidator(_with_night)] = Field(
+        description="Parquet file of a night: relative to the project, absolute, or s3://; {night} is its date, "
+        "${NAME:-default} an environment variable."
+    )
+
+
+class QualitySpec(Section):
+    """What a night must hold to become training data."""
+
+    contract: str = Field(default="contract.yml", description="Soda contract, relative to the project.")
+
+
+class DriftSpec(Section):
+    """How the last nights are compared with what the champion was trained on."""
+
+    window_nights: int = Field(default=7, ge=1, le=366, description="Nights that are looked at together.")
+    false_alarms_per_year: float = Field(
+        default=4.0,
+        gt=0,
+        le=366,
+        description="How many nights a year may be called drift when nothing happened.",
+    )
+
+
+class Resources(Section):
+    """What one training may use."""
+
+    cpu: int = Field(default=1, ge=1, description="Processor cores (threads of the training process).")
+    memory_gib: float = Field(default=4.0, gt=0, description="Memory in GiB.")
+    timeout_minutes: float = Field(default=60.0, gt=0, description="Longest run in minutes.")
+
+
+class TrainingSpec(Section):
+    """How a challenger is made."""
+
+    entrypoint: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        description="module:function inside the project; the function takes a TrainingContext, returns a model.",
+    )
+    window_nights: int = Field(default=90, ge=1, description="Newest good nights that are trained on.")
+    min_nights: int = Field(default=28, ge=1, description="Fewer good nights than this are not trained on.")
+    cooldown_nights: int = Field(default=7, ge=0, description="Nights between two trainings of this model.")
+    seed: int = Field(default=0, ge=0, description="Seed of every random generator.")
+    runner: Literal["process"] = Field(default="process", description="Where training runs.")
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _window_holds_minimum(self) -> Self:
+        if self.min_nights > self.window_nights:
+            raise ValueError(
+                f"min_nights ({self.min_nights}) is more than window_nights ({self.window_nights}): "
+                "no window could ever hold enough"
+            )
+        return self
+
+
+class RuleSpec(Section):
+    """One rule of the gate."""
+
+    metric: Literal["rmse", "mae"] = Field(description="What is measured; lower is better.")
+    kind: Literal["absolute", "non_inferior", "superior"] = Field(
+        description="absolute: the challenger's metric is at most `max`. non_inferior: worse than the champion by "
+        "at most `margin`. superior: better than the champion."
+    )
+    on: Literal["golden", "recent"] = Field(default="golden", description="The frozen set, or the last nights.")
+    margin: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Share of the champion's metric that is given away, such as 0.02.",
+    )
+    max: float | None = Field(default=None, gt=0, description="Bound of an absolute rule, in the target's unit.")
+    min_rows: int = Field(default=100, ge=2, description="Fewer rows than this are no evidence.")
+    required: bool = Field(default=True, description="false: reported, but decides nothing.")
+
+    @model_validator(mode="after")
+    def _has_its_bound(self) -> Self:
+        if self.kind == "absolute" and self.max is None:
+            raise ValueError("an absolute rule needs `max`, the largest value that is accepted")
+        if self.kind == "non_inferior" and self.margin is None:
+            raise ValueError("a non_inferior rule needs `margin`, a share such as 0.02")
+        return self
+
+
+class GateSpec(Section):
+    """When a challenger takes the champion's place."""
+
+    golden: str = Field(default="v1", pattern=r"^[\w.-]+$", description="Name of the frozen golden set.")
+    golden_digest: str | None = Field(
+        default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="Refuse any other golden set than this."
+    )
+    recent_nights: int = Field(default=7, ge=1, description="Nights of the recent window.")
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Chance of promoting one worse by the margin.")
+    rules: tuple[RuleSpec, ...] = Field(min_length=1, strict=False, description="All required ones must hold.")
+
+    @model_validator(mode="after")
+    def _first_model_has_a_bar(self) -> Self:
+        if not any(rule.kind == "absolute" and rule.required for rule in self.rules):
+            raise ValueError(
+                "expected at least one required absolute rule: the first model has no champion to be compared with"
+            )
+        return self
+
+
+class ServingSpec(Section):
+    """How the champion answers."""
+
+    target: Literal["local"] = Field(default="local", description="local: a bentoml process on this machine.")
+    port: int = Field(default=3210, ge=1024, le=65535, description="Port that users ask; it never changes.")
+    tolerance: float = Field(
+        default=1e-4, ge=0, description="Largest difference of a served from a judged prediction, relative."
+    )
+
+
+class ModelSpec(Section):
+    """The whole of ``model.toml``."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the model and of its four DAGs.")
+    task: Literal["regression"] = Field(description="What is predicted.")
+    target: str = Field(min_length=1, description="Column that is predicted.")
+    features: tuple[str, ...] = Field(min_length=1, strict=False, description="Columns that predict it.")
+    time_column: str = Field(min_length=1, description="Column that says when a row happened.")
+    data: DataSpec
+    quality: QualitySpec = QualitySpec()
+    drift: DriftSpec = DriftSpec()
+    training: TrainingSpec
+    gate: GateSpec
+    serving: ServingSpec = ServingSpec()
+
+    # On the field, not on the model: it must speak up also when other keys are wrong.
+    @field_validator("features")
+    @classmethod
+    def _names_are_sound(cls, features: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.data.get("target") in features:
+            raise ValueError(
+                f"target {info.data['target']!r} stands among the features: the model would see the answer"
+            )
+        if twice := sorted({name for name in features if features.count(name) > 1}):
+            raise ValueError(f"features are named twice: {', '.join(twice)}")
+        return features

@@ -1,0 +1,136 @@
+"""A store in S3, or in anything that speaks its conditional writes (If-None-Match, If-Match)."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_mlops.errors import ConfigError, MLOpsError, RemoteRejected, RemoteUnavailable, require
+from airflow_mlops.store import Stored, StoreOptions
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+_LOST = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_ABSENT = ("NoSuchKey", "404", "NotFound")
+
+
+class S3Store:
+    """Keys are objects below ``s3://bucket/prefix``."""
+
+    def __init__(self, uri: str, options: StoreOptions) -> None:
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise ConfigError(f"expected s3://BUCKET/PREFIX for the store, got {uri!r}.")
+        self.bucket = bucket
+        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._client = require("boto3", extra="s3").client(
+            "s3",
+            endpoint_url=options.endpoint_url,
+            aws_access_key_id=options.access_key_id,
+            aws_secret_access_key=options.secret_access_key,
+            region_name=options.region,
+        )
+
+    @property
+    def uri(self) -> str:
+        """The root as an ``s3://`` address."""
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def get(self, key: str) -> Stored | None:
+        """Read a key whole; None if there is none."""
+        with self._translated(f"read {key}"):
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+                return Stored(answer["Body"].read(), answer["ETag"])
+            except self._client.exceptions.NoSuchKey:
+                return None
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Write unless the key is there; True if this call wrote it."""
+        return self._put(key, data, IfNoneMatch="*")
+
+    def replace(self, key: str, data: bytes, *, etag: str) -> bool:
+        """Write only over the bytes that ``etag`` names; True if this call wrote it."""
+        return self._put(key, data, IfMatch=etag)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Upload a file (in parts if it is large) unless the key is there."""
+        with self._translated(f"write {key}"):
+            if not self._exists(key):
+                # Visible only when complete; two uploads of one key carry the same bytes (it is their digest).
+                self._client.upload_file(str(path), self.bucket, self.prefix + key)
+
+    def local_path(self, key: str, scratch: Path) -> Path | None:
+        """Fetch the object into ``scratch``; None if there is none."""
+        name = hashlib.sha256(key.encode()).hexdigest()[:16] + Path(key).suffix
+        target = scratch / name
+        with self._translated(f"read {key}"):
+            if not self._exists(key):
+                return None
+            self._client.download_file(self.bucket, self.prefix + key, str(target))
+        return target
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Keys below a prefix, sorted (as S3 lists them)."""
+        with self._translated(f"list {prefix}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=self.prefix + prefix
+            )
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    yield str(item["Key"]).removeprefix(self.prefix)
+
+    def _exists(self, key: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            self._client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+        except ClientError as error:
+            if _code(error) in _ABSENT:
+                return False
+            raise
+        return True
+
+    def _put(self, key: str, data: bytes, **condition: Any) -> bool:
+        from botocore.exceptions import ClientError
+
+        with self._translated(f"write {key}"):
+            try:
+                self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=data, **condition)
+            except ClientError as error:
+                if _code(error) in (*_LOST, *_ABSENT):
+                    return False
+                raise
+        return True
+
+    @contextlib.contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            kind: type[MLOpsError] = (
+                RemoteUnavailable
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
+                else RemoteRejected
+            )
+            raise kind(
+                f"expected {self.uri} to {doing}, it answered {_code(error)} (HTTP {status}). "
+                "Check the bucket's name and the credentials of the connection."
+            ) from error
+        except BotoCoreError as error:
+            raise RemoteUnavailable(
+                f"expected an answer from {self.uri} to {doing}, got {type(error).__name__}: {error}. "
+                "Check the endpoint of the connection, then run the task again."
+            ) from error
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from airflow_mlops.errors import Conflict, LedgerError, TamperedRecord
 from airflow_mlops.records import Artefact, Pointer, Record, RecordRef, sha256_digest
-from airflow_mlops.store import Store
+from airflow_mlops.store import Store, inside
 
 __all__ = ["Ledger", "digest_of_file"]
 
@@ -56,7 +56,7 @@ class Ledger:
 
         Two workers that did the same work both get the record of the one that came first.
         """
-        if self.store.put_if_absent(_record_path(record.kind, record.key), record.to_json()):
+        if self.store.put_if_absent(_path_of(record), record.to_json()):
             return record
         standing = self.find(type(record), record.key)
         if standing is None:
@@ -70,7 +70,7 @@ class Ledger:
         """Read the record of a key, or None."""
         path = _record_path(kind.kind, key)
         found = self.store.get(path)
-        return None if found is None else kind.from_json(found.data, name=path)
+        return None if found is None else _parsed(kind, path, found.data)
 
     def read(self, kind: type[R], ref: RecordRef) -> R:
         """Read the very record that a reference names.
@@ -102,13 +102,13 @@ class Ledger:
         for path in self.store.keys(f"records/{kind.kind}/{prefix}"):
             found = self.store.get(path)
             if found is not None:
-                yield kind.from_json(found.data, name=path)
+                yield _parsed(kind, path, found.data)
 
     def pointer(self, model: str, name: str) -> Pointer | None:
         """Where a pointer stands; None if it was never set."""
         path = _pointer_path(model, name)
         found = self.store.get(path)
-        return None if found is None else Pointer.from_json(found.data, name=path)
+        return None if found is None else _parsed(Pointer, path, found.data)
 
     def move(
         self, model: str, name: str, to: RecordRef, *, seen: Pointer | None, reason: str, now: dt.datetime
@@ -165,9 +165,10 @@ class Ledger:
             moved = self.store.put_if_absent(path, pointer.to_json())
         else:
             found = self.store.get(path)
-            unmoved = found is not None and Pointer.from_json(found.data, name=path) == seen
+            unmoved = found is not None and _parsed(Pointer, path, found.data) == seen
             moved = unmoved and found is not None and self.store.replace(path, pointer.to_json(), etag=found.etag)
-        if not moved:
+        # A lost answer makes the S3 client send a write again, which then loses against itself: look who won.
+        if not moved and self.pointer(model, name) != pointer:
             raise Conflict(
                 f"expected the pointer {name} of {model} to stand at {seen.to if seen else 'nothing'}, but it "
                 "was moved meanwhile. Read it again and decide anew."
@@ -194,19 +195,19 @@ class Ledger:
         TamperedRecord
             If its bytes are not those that the digest names.
         """
-        with tempfile.TemporaryDirectory() as scratch:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target: it appears by a rename, whole and proved, or not at all.
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as scratch:
             source = self.store.local_path(_blob_path(digest), Path(scratch))
             if source is None:
                 raise LedgerError(f"expected {digest} in {self.store.uri}, there is none. Restore it from a backup.")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        actual = digest_of_file(target)
-        if actual != digest:
-            target.unlink()
-            raise TamperedRecord(
-                f"{_blob_path(digest)}: expected digest {digest}, got {actual}. Restore it from a backup."
-            )
-        return target
+            copy = Path(shutil.copyfile(source, Path(scratch) / "copy"))
+            actual = digest_of_file(copy)
+            if actual != digest:
+                raise TamperedRecord(
+                    f"{_blob_path(digest)}: expected digest {digest}, got {actual}. Restore it from a backup."
+                )
+            return copy.replace(target)
 
     def put_folder(self, folder: Path) -> Artefact:
         """Keep every file below a folder."""
@@ -216,8 +217,25 @@ class Ledger:
     def fetch_folder(self, artefact: Artefact, folder: Path) -> Path:
         """Lay the files of an artefact into a folder, each proved by its digest."""
         for name, digest in artefact.files.items():
-            self.fetch_blob(digest, folder / name)
+            self.fetch_blob(digest, folder / inside(name))
         return folder
+
+
+def _parsed(kind: type[R], path: str, data: bytes) -> R:
+    record = kind.from_json(data, name=path)
+    # The digest proves the content, not its place: a copy under another name is as wrong as an edit.
+    if path != _path_of(record):
+        raise TamperedRecord(
+            f"{path}: expected the record of this name, got {record.kind}/{record.key}. "
+            "Restore the file from a backup, or delete it to do the work again."
+        )
+    return record
+
+
+def _path_of(record: Record) -> str:
+    if isinstance(record, Pointer):
+        return _pointer_path(record.model, record.name)
+    return _record_path(record.kind, record.key)
 
 
 def _record_path(kind: str, key: str) -> str:

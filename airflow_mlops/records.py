@@ -14,10 +14,11 @@ import datetime as dt
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from airflow_mlops.errors import LedgerError, TamperedRecord
 
@@ -185,7 +186,13 @@ class Record(Value, ABC):
                 f"{name}: expected schema {cls.schema_name()}, got {schema}. "
                 "Upgrade airflow-provider-mlops to the release that wrote it."
             )
-        return cls.model_validate_json(json.dumps(body))
+        try:
+            return cls.model_validate_json(json.dumps(body))
+        except ValidationError as error:
+            raise LedgerError(
+                f"{name}: expected the fields of {schema}, got others: {error}. "
+                "Delete it to do the work again, or use the release that wrote it."
+            ) from error
 
 
 def _content_digest(schema: str, body: Any) -> str:
@@ -280,6 +287,7 @@ class Baseline(Record):
     kind: ClassVar[str] = "baseline"
 
     manifest: RecordRef
+    columns: tuple[str, ...]
     nights: tuple[dt.date, ...]
     window_nights: int
     false_alarms_per_year: float
@@ -289,8 +297,16 @@ class Baseline(Record):
     @property
     def key(self) -> str:
         """One for each champion and each way to look at it."""
-        identity = sha256_digest(f"{self.manifest.digest} {self.window_nights} {self.false_alarms_per_year}".encode())
-        return f"{self.model}/{short(identity)}"
+        return self.key_of(self.model, self.manifest, self.columns, self.window_nights, self.false_alarms_per_year)
+
+    @staticmethod
+    def key_of(
+        model: str, manifest: RecordRef, columns: Sequence[str], window_nights: int, false_alarms_per_year: float
+    ) -> str:
+        """Key under which the baseline of a champion is found."""
+        watched = ",".join(columns)
+        identity = sha256_digest(f"{manifest.digest} {watched} {window_nights} {false_alarms_per_year}".encode())
+        return f"{model}/{short(identity)}"
 
 
 class FeatureDrift(Value):
@@ -314,6 +330,7 @@ class Drift(Record):
     baseline: RecordRef | None
     verdict: DriftVerdict
     features: tuple[FeatureDrift, ...]
+    wants_training: bool
     reason: str
 
     @property
@@ -322,11 +339,6 @@ class Drift(Record):
         pins = " ".join(pin.digest for pin in self.window)
         identity = sha256_digest(f"{pins} {self.baseline.digest if self.baseline else '-'}".encode())
         return f"{self.model}/{self.night}/{short(identity)}"
-
-    @property
-    def wants_training(self) -> bool:
-        """Drift, or no champion yet to drift from."""
-        return self.verdict is DriftVerdict.DRIFT or self.baseline is None
 
 
 # ── training ─────────────────────────────────────────────────────────────────────────────────────
@@ -352,6 +364,8 @@ class Manifest(Record):
     fingerprint: str
     trigger: RecordRef | None
     snapshot: tuple[PartitionPin, ...]
+    recent: tuple[PartitionPin, ...]
+    golden: RecordRef
     code: Artefact
     entrypoint: str
     features: tuple[str, ...]

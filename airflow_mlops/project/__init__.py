@@ -17,6 +17,7 @@ from airflow_mlops.project.spec import ModelSpec
 __all__ = ["Fault", "ModelSpec", "Project", "ProjectFaults", "load_project"]
 
 _TOML_LINE = "(at line "
+_CODE = frozenset({".json", ".py", ".toml", ".txt", ".yaml", ".yml"})
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class Project:
         """Address of the folder (or S3 prefix) that the nights lie below."""
         root = self.spec.data.path.partition("{night}")[0].rpartition("/")[0]
         return root if "://" in root else str(self.folder / root)
+
+    def code_files(self) -> dict[str, Path]:
+        """Files that make the model what it is, by their name in the folder; data and hidden files are not."""
+        return {
+            path.relative_to(self.folder).as_posix(): path
+            for path in sorted(self.folder.rglob("*"))
+            if path.suffix in _CODE
+            and path.is_file()
+            and not any(part.startswith((".", "__")) for part in path.relative_to(self.folder).parts[:-1])
+        }
 
     def data_key(self, night: object) -> str:
         """Key of a night's file below ``data_root``."""

@@ -21,12 +21,16 @@ _KEY = re.compile(r"^\s*(?P<key>[\w.\"'-]+)\s*=")
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong; ``line`` counts from 1, None where the fault is the absence of a file."""
+    """One thing that is wrong; ``line`` counts from 1, None where the fault is the absence of a file.
+
+    A ``note`` is worth saying and no reason to refuse the project.
+    """
 
     file: Path
     key: str
     line: int | None
     message: str
+    note: bool = False
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else f"{self.file}"
@@ -54,6 +58,9 @@ def line_of(text: str, location: Location) -> int | None:
     for end in range(len(location), 0, -1):
         if location[:end] in lines:
             return lines[location[:end]]
+        # A table may have no header of its own, only [[gate.rules]] below it.
+        if below := [line for known, line in lines.items() if known[:end] == location[:end]]:
+            return min(below)
     return 1 if text else None
 
 

@@ -82,6 +82,9 @@ class DriftSpec(Section):
         le=366,
         description="How many nights a year may be called drift when nothing happened.",
     )
+    ignore: tuple[str, ...] = Field(
+        default=(), strict=False, description="Features that move by the calendar alone, such as the month."
+    )
 
 
 class Resources(Section):
@@ -177,7 +180,7 @@ class ServingSpec(Section):
 class ModelSpec(Section):
     """The whole of ``model.toml``."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the model and of its four DAGs.")
+    name: str = Field(pattern=r"^[a-z]([a-z0-9_]*[a-z0-9])?$", description="Name of the model and of its four DAGs.")
     task: Literal["regression"] = Field(description="What is predicted.")
     target: str = Field(min_length=1, description="Column that is predicted.")
     features: tuple[str, ...] = Field(min_length=1, strict=False, description="Columns that predict it.")
@@ -188,6 +191,16 @@ class ModelSpec(Section):
     training: TrainingSpec
     gate: GateSpec
     serving: ServingSpec = ServingSpec()
+
+    @field_validator("drift")
+    @classmethod
+    def _something_is_watched(cls, drift: DriftSpec, info: ValidationInfo) -> DriftSpec:
+        features = set(info.data.get("features", ()))
+        if features and features <= set(drift.ignore):
+            raise ValueError("ignore names every feature: nothing is left to watch for drift")
+        if unknown := sorted(set(drift.ignore) - features) if features else []:
+            raise ValueError(f"ignore names what is no feature: {', '.join(unknown)}")
+        return drift
 
     # On the field, not on the model: it must speak up also when other keys are wrong.
     @field_validator("features")

@@ -7,12 +7,13 @@ between processes (and, on S3, between machines).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
 from airflow_mlops.errors import ConfigError
 
-__all__ = ["Store", "StoreOptions", "Stored", "open_store"]
+__all__ = ["Store", "StoreOptions", "Stored", "inside", "open_store"]
 
 
 class Stored(NamedTuple):
@@ -61,6 +62,25 @@ class Store(Protocol):
         """Keys below a prefix, sorted."""
 
 
+def inside(key: str) -> str:
+    """Return the key itself, if it stays inside the store.
+
+    Raises
+    ------
+    ConfigError
+        For an absolute key, or one with ``..`` in it.
+
+    Examples
+    --------
+    >>> inside("records/verdict/demand/ab12.json")
+    'records/verdict/demand/ab12.json'
+    """
+    path = PurePosixPath(key)
+    if path.is_absolute() or ".." in path.parts:
+        raise ConfigError(f"expected a key inside the store, got {key!r}. Leave out the leading / and every '..'.")
+    return key
+
+
 def open_store(uri: str, options: StoreOptions | None = None) -> Store:
     """Open the store at an address.
 
@@ -85,4 +105,4 @@ def open_store(uri: str, options: StoreOptions | None = None) -> Store:
         raise ConfigError(f"expected a folder, file:// or s3:// address for the store, got {scheme}://.")
     from airflow_mlops.store.folder import FolderStore
 
-    return FolderStore(Path(rest if separator else uri))
+    return FolderStore(Path(unquote(rest) if separator else uri))

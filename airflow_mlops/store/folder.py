@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from airflow_mlops.errors import ConfigError, RemoteUnavailable
-from airflow_mlops.store import Stored
+from airflow_mlops.store import Stored, inside
 
 # Files being written start so; a reader never sees them, and a killed writer leaves nothing else behind.
 _UNFINISHED = ".unfinished-"
@@ -37,8 +37,10 @@ class FolderStore:
 
     def get(self, key: str) -> Stored | None:
         """Read a key whole; None if there is none."""
+        path = self._path(key)
         try:
-            data = self._path(key).read_bytes()
+            with _translated(path):
+                data = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Stored(data, hashlib.sha256(data).hexdigest())
@@ -46,9 +48,10 @@ class FolderStore:
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """Write unless the key is there; True if this call wrote it."""
         path = self._path(key)
-        if path.exists():
-            return False
-        with _room_on(path), self._finished(path, data) as finished:
+        with _translated(path):
+            if path.exists():
+                return False
+        with _translated(path), self._finished(path, data) as finished:
             try:
                 os.link(finished, path)
             except FileExistsError:
@@ -59,7 +62,7 @@ class FolderStore:
     def replace(self, key: str, data: bytes, *, etag: str) -> bool:
         """Write only over the bytes that ``etag`` names; True if this call wrote it."""
         path = self._path(key)
-        with _room_on(path), self._locked(key):
+        with _translated(path), self._locked(key):
             found = self.get(key)
             if found is None or found.etag != etag:
                 return False
@@ -73,7 +76,7 @@ class FolderStore:
         target = self._path(key)
         if target.exists():
             return
-        with _room_on(target), self._finished(target, path) as finished:
+        with _translated(target), self._finished(target, path) as finished:
             with contextlib.suppress(FileExistsError):
                 os.link(finished, target)
             _sync_folder(target.parent)
@@ -96,10 +99,7 @@ class FolderStore:
         return iter(sorted(key for key in found if key.startswith(prefix) and not key.startswith(_LOCKS)))
 
     def _path(self, key: str) -> Path:
-        path = self.root / key
-        if ".." in Path(key).parts or Path(key).is_absolute():
-            raise ConfigError(f"expected a key inside the store, got {key!r}.")
-        return path
+        return self.root / inside(key)
 
     @contextlib.contextmanager
     def _finished(self, path: Path, content: bytes | Path) -> Iterator[Path]:
@@ -131,7 +131,7 @@ class FolderStore:
 
 
 @contextlib.contextmanager
-def _room_on(path: Path) -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -142,8 +142,8 @@ def _room_on(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ConfigError(
-                f"expected a store that this user may write, got {error.strerror!r} for {path}. "
-                "Give the Airflow worker's user write access, or name another folder in the connection."
+                f"expected a store that this user may read and write, got {error.strerror!r} for {path}. "
+                "Give the Airflow worker's user access, or name another folder in the connection."
             ) from error
         raise
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.errors import ConfigError, MLOpsError, RemoteRejected, RemoteUnavailable, require
-from airflow_mlops.store import Stored, StoreOptions
+from airflow_mlops.store import Stored, StoreOptions, inside
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-_LOST = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_LOST = ("PreconditionFailed", "412")
 _ABSENT = ("NoSuchKey", "404", "NotFound")
+# 409 is S3's answer to a conditional write while another is in flight: neither won nor lost, ask again.
+_ASK_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.CONFLICT)
+# The SDK's own minute a try, five tries, would keep a worker's slot for five minutes on a dead endpoint.
+_CONNECT_SECONDS = 10
+_ATTEMPTS = 4
+_PIECE_BYTES = 1 << 20
 
 
 class S3Store:
@@ -28,13 +35,23 @@ class S3Store:
             raise ConfigError(f"expected s3://BUCKET/PREFIX for the store, got {uri!r}.")
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._client = require("boto3", extra="s3").client(
-            "s3",
-            endpoint_url=options.endpoint_url,
-            aws_access_key_id=options.access_key_id,
-            aws_secret_access_key=options.secret_access_key,
-            region_name=options.region,
+        config = require("botocore.config", extra="s3").Config(
+            connect_timeout=_CONNECT_SECONDS, retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}
         )
+        try:
+            self._client = require("boto3", extra="s3").client(
+                "s3",
+                endpoint_url=options.endpoint_url,
+                aws_access_key_id=options.access_key_id,
+                aws_secret_access_key=options.secret_access_key,
+                region_name=options.region,
+                config=config,
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"expected an address such as http://127.0.0.1:9000 as the endpoint, got {options.endpoint_url!r}. "
+                "Correct it in the connection."
+            ) from error
 
     @property
     def uri(self) -> str:
@@ -45,7 +62,7 @@ class S3Store:
         """Read a key whole; None if there is none."""
         with self._translated(f"read {key}"):
             try:
-                answer = self._client.get_object(Bucket=self.bucket, Key=self.prefix + key)
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key))
                 return Stored(answer["Body"].read(), answer["ETag"])
             except self._client.exceptions.NoSuchKey:
                 return None
@@ -63,33 +80,39 @@ class S3Store:
         with self._translated(f"write {key}"):
             if not self._exists(key):
                 # Visible only when complete; two uploads of one key carry the same bytes (it is their digest).
-                self._client.upload_file(str(path), self.bucket, self.prefix + key)
+                # Not upload_file: that hides the server's answer in an error of its own family.
+                with path.open("rb") as file:
+                    self._client.upload_fileobj(file, self.bucket, self._key(key))
 
     def local_path(self, key: str, scratch: Path) -> Path | None:
         """Fetch the object into ``scratch``; None if there is none."""
         name = hashlib.sha256(key.encode()).hexdigest()[:16] + Path(key).suffix
         target = scratch / name
         with self._translated(f"read {key}"):
-            if not self._exists(key):
+            try:
+                body = self._client.get_object(Bucket=self.bucket, Key=self._key(key))["Body"]
+            except self._client.exceptions.NoSuchKey:
                 return None
-            self._client.download_file(self.bucket, self.prefix + key, str(target))
+            with target.open("wb") as file:
+                shutil.copyfileobj(body, file, _PIECE_BYTES)
         return target
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys below a prefix, sorted (as S3 lists them)."""
         with self._translated(f"list {prefix}"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self.prefix + prefix
-            )
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(prefix))
             for page in pages:
                 for item in page.get("Contents", ()):
                     yield str(item["Key"]).removeprefix(self.prefix)
+
+    def _key(self, key: str) -> str:
+        return self.prefix + inside(key)
 
     def _exists(self, key: str) -> bool:
         from botocore.exceptions import ClientError
 
         try:
-            self._client.head_object(Bucket=self.bucket, Key=self.prefix + key)
+            self._client.head_object(Bucket=self.bucket, Key=self._key(key))
         except ClientError as error:
             if _code(error) in _ABSENT:
                 return False
@@ -101,7 +124,7 @@ class S3Store:
 
         with self._translated(f"write {key}"):
             try:
-                self._client.put_object(Bucket=self.bucket, Key=self.prefix + key, Body=data, **condition)
+                self._client.put_object(Bucket=self.bucket, Key=self._key(key), Body=data, **condition)
             except ClientError as error:
                 if _code(error) in (*_LOST, *_ABSENT):
                     return False
@@ -118,7 +141,7 @@ class S3Store:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             kind: type[MLOpsError] = (
                 RemoteUnavailable
-                if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _ASK_AGAIN
                 else RemoteRejected
             )
             raise kind(
@@ -128,7 +151,7 @@ class S3Store:
         except BotoCoreError as error:
             raise RemoteUnavailable(
                 f"expected an answer from {self.uri} to {doing}, got {type(error).__name__}: {error}. "
-                "Check the endpoint of the connection, then run the task again."
+                "Check the endpoint and the credentials of the connection, then run the task again."
             ) from error
 
 

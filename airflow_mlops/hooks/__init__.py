@@ -1,0 +1,1 @@
+"""Airflow connections to clients: they translate foreign errors, and decide nothing."""

@@ -1,0 +1,132 @@
+"""Which nights are good, and what each is for: training, the recent window, the golden set."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from airflow_mlops.errors import ConfigError, DataError
+from airflow_mlops.ledger import Ledger, digest_of_file
+from airflow_mlops.project import Project
+from airflow_mlops.records import Manifest, PartitionPin, Quality
+from airflow_mlops.store import Store
+from airflow_mlops.table import locate
+
+__all__ = ["Split", "cooldown_ends", "good_nights", "parse_night", "pinned_file", "quality_by_night", "split_nights"]
+
+
+class Split(NamedTuple):
+    """Nights to train on, and recent nights held out for the gate; both oldest first, never overlapping."""
+
+    training: tuple[PartitionPin, ...]
+    recent: tuple[PartitionPin, ...]
+
+
+def parse_night(text: str) -> dt.date:
+    """Read the date of a night; a partition key or a timestamp of the night serves as well.
+
+    Raises
+    ------
+    ConfigError
+        If it is no date.
+
+    Examples
+    --------
+    >>> parse_night("2011-03-05T00:00:00+00:00")
+    datetime.date(2011, 3, 5)
+    """
+    try:
+        return dt.date.fromisoformat(text[:10])
+    except ValueError as error:
+        raise ConfigError(
+            f"expected a night as YYYY-MM-DD, got {text!r}. Trigger the DAG with a partition key such as 2011-03-05."
+        ) from error
+
+
+def quality_by_night(ledger: Ledger, model: str) -> dict[dt.date, Quality]:
+    """Newest quality record of each night: a corrected night takes the place of the bad one."""
+    newest: dict[dt.date, Quality] = {}
+    for record in ledger.all(Quality, f"{model}/"):
+        standing = newest.get(record.night)
+        if standing is None or record.recorded_at > standing.recorded_at:
+            newest[record.night] = record
+    return newest
+
+
+def good_nights(ledger: Ledger, model: str, *, until: dt.date) -> list[Quality]:
+    """Quality records of the nights that may be learned from, oldest first."""
+    records = quality_by_night(ledger, model)
+    return [records[night] for night in sorted(records) if night <= until and not records[night].quarantined]
+
+
+def split_nights(
+    good: Sequence[PartitionPin], *, golden: Collection[dt.date], window_nights: int, recent_nights: int
+) -> Split:
+    """Divide good nights between training and judging.
+
+    The golden nights are left out altogether. Of the newest ``2 * recent_nights`` others every second one, the newest
+    among them, is held out for the gate: training still sees the newest habits, and the gate still judges the
+    challenger on recent nights that it never saw.
+
+    Parameters
+    ----------
+    good : sequence of PartitionPin
+        Oldest first.
+    golden : collection of date
+        Nights of the golden set.
+    window_nights, recent_nights : int
+        Nights, from ``[training]`` and ``[gate]`` of ``model.toml``.
+
+    Examples
+    --------
+    >>> pins = [PartitionPin(night=dt.date(2011, 1, day), digest="", rows=24) for day in range(1, 9)]
+    >>> split = split_nights(pins, golden=[dt.date(2011, 1, 1)], window_nights=4, recent_nights=2)
+    >>> [pin.night.day for pin in split.training], [pin.night.day for pin in split.recent]
+    ([3, 4, 5, 7], [6, 8])
+    """
+    free = [pin for pin in good if pin.night not in golden]
+    newest = free[-2 * recent_nights :]
+    recent = tuple(newest[::-1][::2][::-1])
+    training = [pin for pin in free if pin not in recent]
+    return Split(tuple(training[-window_nights:]), recent)
+
+
+def cooldown_ends(manifests: Sequence[Manifest], *, cooldown_nights: int) -> dt.date | None:
+    """First night on which the model may be trained again; None if it was never trained."""
+    if not manifests:
+        return None
+    return max(manifest.night for manifest in manifests) + dt.timedelta(days=cooldown_nights)
+
+
+def pinned_file(data: Store, project: Project, pin: PartitionPin, scratch: Path) -> Path:
+    """Find the very file that a night was pinned with.
+
+    Parameters
+    ----------
+    data : Store
+        Opened at the project's ``data_root``.
+    project : Project
+        Says how the file is named.
+    pin : PartitionPin
+        The night and the digest of its file.
+    scratch : Path
+        Folder that it is fetched into, if it has to be.
+
+    Raises
+    ------
+    DataError
+        If the file is gone, or was changed after it was checked.
+    """
+    path = locate(data, project, pin.night, scratch)
+    where = f"{data.uri}/{project.data_key(pin.night)}"
+    if path is None:
+        raise DataError(f"expected the night {pin.night} at {where}, it is gone since it was checked. Restore it.")
+    actual = digest_of_file(path)
+    if actual != pin.digest:
+        raise DataError(
+            f"expected the night {pin.night} at {where} as it was checked ({pin.digest}), it is {actual} now. "
+            "Run the quality DAG for this night again."
+        )
+    return path

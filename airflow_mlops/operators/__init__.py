@@ -1,0 +1,1 @@
+"""One operator a stage of the loop: it reads the records before it, calls the domain, and writes its own record."""

@@ -1,0 +1,414 @@
+"""Stage 5: the promoted model is built, staged, proved by its answers, and made live; or service stays as it was."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_mlops.errors import ConfigError, LedgerError, RemoteJobFailed
+from airflow_mlops.links import EndpointLink, MlflowRunLink, RecordLink
+from airflow_mlops.operators.gate import registration_of
+from airflow_mlops.operators.stage import StageOperator, asset_references
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, XComArg
+
+    from airflow_mlops.ledger import Ledger
+    from airflow_mlops.project import Project
+    from airflow_mlops.records import Bento, Deployment, Verdict
+    from airflow_mlops.serving.local import LocalTarget
+
+__all__ = [
+    "BuildBentoOperator",
+    "DeployBentoOperator",
+    "RollbackDeploymentOperator",
+    "ShiftTrafficOperator",
+    "VerifyDeploymentOperator",
+    "serving_home",
+]
+
+_HOME_VARIABLE = "AIRFLOW_MLOPS_SERVING_HOME"
+
+
+def serving_home() -> Path:
+    """Folder in which the local target keeps its processes' state, from ``AIRFLOW_MLOPS_SERVING_HOME``."""
+    return Path(os.environ.get(_HOME_VARIABLE, "~/.airflow-mlops/serving")).expanduser()
+
+
+class BuildBentoOperator(StageOperator):
+    """Build a Bento from the very artefact that a verdict promotes.
+
+    Parameters
+    ----------
+    project : str or Path
+        Folder of the model project.
+    verdict : str
+        Reference of the verdict. Empty: the newest one in the asset events that started the run, else the champion's.
+    """
+
+    template_fields: Collection[str] = (*StageOperator.template_fields, "verdict")
+    operator_extra_links = (RecordLink(), MlflowRunLink())
+
+    def __init__(self, *, project: str | Path, verdict: str | XComArg = "", **kwargs: Any) -> None:
+        super().__init__(project=project, **kwargs)
+        self.verdict = verdict
+
+    def run_stage(self, context: Context) -> str:
+        """Build, or find what was built."""
+        from airflow_mlops.records import Bento, Decision, Manifest, short
+        from airflow_mlops.serving.build import build_bento
+
+        project, ledger = self.load()
+        verdict = self._promoted(context, project, ledger)
+        if verdict.decision is not Decision.PROMOTE:
+            raise LedgerError(
+                f"expected a verdict that promotes, {verdict.ref} says {verdict.decision}. Nothing else is deployed."
+            )
+        manifest = ledger.read(Manifest, verdict.manifest)
+        if manifest.artefact.digest != verdict.artefact_digest:
+            raise LedgerError(
+                f"expected the artefact {verdict.artefact_digest} that the verdict names, the manifest names "
+                f"{manifest.artefact.digest}. Run the gate again."
+            )
+        registration = registration_of(ledger, manifest)
+        if registration is not None and registration.run_url:
+            self.links["MLflow run"] = registration.run_url
+        version = short(verdict.artefact_digest)
+        bento = ledger.find(Bento, f"{project.name}/{version}")
+        if bento is None:
+            labels = {"verdict": verdict.ref.digest, "manifest": manifest.ref.digest}
+            if registration is not None:
+                labels |= {"mlflow_run": registration.run_id, "mlflow_version": registration.registered_version}
+            with tempfile.TemporaryDirectory(prefix=f"bento-{project.name}-") as scratch:
+                folder = Path(scratch)
+                archive = folder / f"{project.name}.bento"
+                tag = build_bento(
+                    ledger.fetch_folder(manifest.artefact, folder / "artefact"),
+                    model=project.name,
+                    artefact_digest=verdict.artefact_digest,
+                    labels=labels,
+                    bentoml_home=folder / "home",
+                    archive=archive,
+                    on_line=lambda line: self.log.info("%s", line),
+                )
+                bento = ledger.write(
+                    Bento(
+                        model=project.name,
+                        verdict=verdict.ref,
+                        tag=tag,
+                        artefact_digest=verdict.artefact_digest,
+                        archive_digest=ledger.put_blob(archive),
+                        **self.stamp(context, verdict.ref),
+                    )
+                )
+        self.leave(context, bento, f"built {bento.tag} from the model of {manifest.night}")
+        # What is deployed is a verdict; the Bento of one artefact serves every verdict that promotes it.
+        context["ti"].xcom_push(key="verdict", value=str(verdict.ref))
+        return str(bento.ref)
+
+    def _promoted(self, context: Context, project: Project, ledger: Ledger) -> Verdict:
+        from airflow_mlops.records import RecordRef, Verdict
+
+        given = [str(self.verdict)] if self.verdict else list(asset_references(context, "verdict"))
+        if given:
+            return ledger.read(Verdict, RecordRef.parse(given[-1]))
+        pointer = ledger.pointer(project.name, "champion")
+        if pointer is None:
+            raise ConfigError(
+                f"expected a champion of {project.name} to deploy, there is none yet. Run the DAG "
+                f"{project.name}_retrain first."
+            )
+        return ledger.read(Verdict, pointer.to)
+
+
+class DeployBentoOperator(StageOperator):
+    """Stage a Bento beside what is live: started and warm, asked by nobody.
+
+    Parameters
+    ----------
+    project : str or Path
+        Folder of the model project.
+    bento : str
+        Reference of the Bento, as ``BuildBentoOperator`` returns it.
+    """
+
+    template_fields: Collection[str] = (*StageOperator.template_fields, "bento")
+    operator_extra_links = (RecordLink(), EndpointLink())
+
+    def __init__(self, *, project: str | Path, bento: str | XComArg, **kwargs: Any) -> None:
+        super().__init__(project=project, **kwargs)
+        self.bento = bento
+
+    def run_stage(self, context: Context) -> str:
+        """Start it, or find it running."""
+        from airflow_mlops.records import Bento, RecordRef
+
+        project, ledger = self.load()
+        bento = ledger.read(Bento, RecordRef.parse(str(self.bento)))
+        staged = stage(project, ledger, bento)
+        self.links["Endpoint"] = staged.url
+        return self.leave(context, bento, f"staged {bento.tag} at {staged.url}")
+
+
+class VerifyDeploymentOperator(StageOperator):
+    """Prove a staged Bento by its answers, before any user gets one.
+
+    It must give the golden rows the predictions that the gate judged, name the right version in every answer, and
+    refuse a malformed request.
+
+    Parameters
+    ----------
+    project : str or Path
+        Folder of the model project.
+    bento : str
+        Reference of the staged Bento.
+    verdict : str
+        Reference of the verdict that is deployed.
+    """
+
+    template_fields: Collection[str] = (*StageOperator.template_fields, "bento", "verdict")
+    operator_extra_links = (RecordLink(), EndpointLink())
+
+    def __init__(self, *, project: str | Path, bento: str | XComArg, verdict: str | XComArg, **kwargs: Any) -> None:
+        super().__init__(project=project, **kwargs)
+        self.bento = bento
+        self.verdict = verdict
+
+    def run_stage(self, context: Context) -> str:
+        """Write the record of a proved deployment, or fail."""
+        from airflow_mlops.records import Bento, Deployment, RecordRef, Verdict
+        from airflow_mlops.serving.verify import verify
+
+        project, ledger = self.load()
+        bento = ledger.read(Bento, RecordRef.parse(str(self.bento)))
+        verdict = ledger.read(Verdict, RecordRef.parse(str(self.verdict)))
+        if bento.artefact_digest != verdict.artefact_digest:
+            raise LedgerError(
+                f"expected a Bento of the artefact {verdict.artefact_digest} that the verdict names, {bento.tag} holds "
+                f"{bento.artefact_digest}."
+            )
+        staged = stage(project, ledger, bento)
+        self.links["Endpoint"] = staged.url
+        rows, expected = _golden_answers(ledger, verdict)
+        proof = verify(
+            staged.url,
+            rows,
+            expected,
+            version=staged.version,
+            digest=bento.artefact_digest,
+            tolerance=project.spec.serving.tolerance,
+        )
+        if not proof.passed:
+            raise RemoteJobFailed(f"{bento.tag} is not what the gate judged: {proof.reason}. What is live stays live.")
+        deployment = ledger.write(
+            Deployment(
+                model=project.name,
+                bento=bento.ref,
+                verdict=verdict.ref,
+                target=project.spec.serving.target,
+                served_version=staged.version,
+                rows_verified=proof.rows,
+                largest_difference=proof.largest_difference,
+                tolerance=project.spec.serving.tolerance,
+                **self.stamp(context, bento.ref, verdict.ref),
+            )
+        )
+        return self.leave(
+            context,
+            deployment,
+            f"{bento.tag} answers {proof.rows} golden rows as judged (off by {proof.largest_difference:.1e})",
+        )
+
+
+class ShiftTrafficOperator(StageOperator):
+    """Make a proved deployment live: its answers are what users get from now on; then retire the one before it.
+
+    Parameters
+    ----------
+    project : str or Path
+        Folder of the model project.
+    deployment : str
+        Reference of the deployment, as ``VerifyDeploymentOperator`` returns it.
+    dry_run : bool
+        Move no traffic; stop what was staged.
+    """
+
+    template_fields: Collection[str] = (*StageOperator.template_fields, "deployment")
+    operator_extra_links = (RecordLink(), EndpointLink())
+
+    def __init__(self, *, project: str | Path, deployment: str | XComArg, dry_run: bool = False, **kwargs: Any) -> None:
+        super().__init__(project=project, **kwargs)
+        self.deployment = deployment
+        # BaseOperator has a method of this name already.
+        self.moves_nothing = dry_run
+
+    def run_stage(self, context: Context) -> str:
+        """Move traffic and pointer."""
+        from airflow_mlops.records import Deployment, RecordRef
+
+        project, ledger = self.load()
+        deployment = ledger.read(Deployment, RecordRef.parse(str(self.deployment)))
+        target = target_of(project)
+        if self.moves_nothing:
+            live = target.live()
+            if live is None or live.version != deployment.served_version:
+                target.retire(deployment.served_version)
+            return self.leave(context, deployment, f"dry run: {deployment.served_version} would go live")
+        champion = ledger.pointer(project.name, "champion")
+        if champion is None or champion.to != deployment.verdict:
+            # A newer champion was promoted while this one was being proved: its own run deploys it.
+            target.retire(deployment.served_version)
+            raise AirflowSkipException(f"{deployment.served_version} is no longer the champion.")
+        go_live(project, ledger, deployment, reason=f"verified on {deployment.rows_verified} golden rows")
+        self.links["Endpoint"] = target.url
+        return self.leave(context, deployment, f"{deployment.served_version} is live at {target.url}")
+
+
+class RollbackDeploymentOperator(StageOperator):
+    """Take service and champion back to a deployment that was proved before.
+
+    Needs neither MLflow's files nor a build: the record names the Bento's archive in the store.
+
+    Parameters
+    ----------
+    project : str or Path
+        Folder of the model project.
+    to : {"live", "previous"}
+        ``live``: a promoted model could not be deployed; what is live stays, and becomes the champion again.
+        ``previous``: what is live is taken back to the one before it.
+    reason : str
+        Kept with the pointer.
+    dry_run : bool
+        Say what would be done, and only stop what was staged.
+    mlflow_conn_id : str
+        Connection of type ``mlflow``; the alias follows what is served.
+    """
+
+    template_fields: Collection[str] = (*StageOperator.template_fields, "reason")
+    operator_extra_links = (RecordLink(), EndpointLink())
+
+    def __init__(
+        self,
+        *,
+        project: str | Path,
+        to: Literal["live", "previous"] = "previous",
+        reason: str = "rolled back by hand",
+        dry_run: bool = False,
+        mlflow_conn_id: str = "mlflow",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(project=project, **kwargs)
+        self.to = to
+        self.reason = reason
+        # BaseOperator has a method of this name already.
+        self.moves_nothing = dry_run
+        self.mlflow_conn_id = mlflow_conn_id
+
+    def run_stage(self, context: Context) -> str | None:
+        """Go back, and let the champion follow."""
+        from airflow_mlops.records import Deployment
+
+        project, ledger = self.load()
+        target = target_of(project)
+        live = ledger.pointer(project.name, "live")
+        if self.moves_nothing:
+            self.tell(context, "dry run: nothing was live that would be taken back")
+            return None
+        if live is None:
+            self._follow(ledger, project, None)
+            target.retire_idle()
+            self.tell(context, "nothing was ever live: the model has no champion until one is deployed")
+            return None
+        if self.to == "previous":
+            if not live.history:
+                raise LedgerError(f"expected a deployment of {project.name} before {live.to}, it is the first.")
+            deployment = ledger.read(Deployment, live.history[0])
+            switch(project, ledger, deployment)
+            live = ledger.step_back(live, reason=self.reason, now=dt.datetime.now(dt.UTC))
+        deployment = ledger.read(Deployment, live.to)
+        self._follow(ledger, project, deployment)
+        target.retire_idle()
+        self.links["Endpoint"] = target.url
+        return self.leave(context, deployment, f"{deployment.served_version} answers at {target.url}: {self.reason}")
+
+    def _follow(self, ledger: Ledger, project: Project, deployment: Deployment | None) -> None:
+        """Let the champion's pointer and alias name what is served."""
+        from airflow_mlops.hooks.mlflow import MlflowHook
+        from airflow_mlops.records import Manifest, Verdict
+
+        champion = ledger.pointer(project.name, "champion")
+        if deployment is None or champion is None:
+            return
+        ledger.move(
+            project.name,
+            "champion",
+            deployment.verdict,
+            seen=champion,
+            reason=self.reason,
+            now=dt.datetime.now(dt.UTC),
+        )
+        manifest = ledger.read(Manifest, ledger.read(Verdict, deployment.verdict).manifest)
+        registration = registration_of(ledger, manifest)
+        if registration is not None:
+            MlflowHook(self.mlflow_conn_id).set_alias(
+                registration.registered_model, "champion", registration.registered_version
+            )
+
+
+def target_of(project: Project) -> LocalTarget:
+    """Where the project is served."""
+    from airflow_mlops.serving.local import LocalTarget
+
+    return LocalTarget(serving_home(), project.name, project.spec.serving.port)
+
+
+def stage(project: Project, ledger: Ledger, bento: Bento) -> Any:
+    """Start a Bento from the store's archive unless it runs already."""
+    with tempfile.TemporaryDirectory(prefix=f"stage-{project.name}-") as scratch:
+        archive = ledger.fetch_blob(bento.archive_digest, Path(scratch) / f"{project.name}.bento")
+        return target_of(project).stage(archive, bento.tag)
+
+
+def switch(project: Project, ledger: Ledger, deployment: Deployment) -> None:
+    """Let users' requests go to a deployment."""
+    from airflow_mlops.records import Bento
+
+    stage(project, ledger, ledger.read(Bento, deployment.bento))
+    target_of(project).make_live(deployment.served_version)
+
+
+def go_live(project: Project, ledger: Ledger, deployment: Deployment, *, reason: str) -> None:
+    """Switch to a deployment, move the pointer, retire the others."""
+    seen = ledger.pointer(project.name, "live")
+    switch(project, ledger, deployment)
+    ledger.move(project.name, "live", deployment.ref, seen=seen, reason=reason, now=dt.datetime.now(dt.UTC))
+    target_of(project).retire_idle()
+
+
+def _golden_answers(ledger: Ledger, verdict: Verdict) -> tuple[list[dict[str, float]], list[float]]:
+    """Golden rows as requests, and the predictions of them that the gate judged."""
+    from airflow_mlops.records import Golden, Manifest
+    from airflow_mlops.table import read_table
+
+    if verdict.predictions_digest is None:
+        raise LedgerError(f"expected the gate's predictions with {verdict.ref}, there are none. Run the gate again.")
+    manifest = ledger.read(Manifest, verdict.manifest)
+    golden = ledger.read(Golden, verdict.golden)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        judged = read_table(ledger.fetch_blob(verdict.predictions_digest, folder / "judged.parquet")).to_pydict()
+        answers = dict(zip(judged["row_id"], judged["y_pred"], strict=True))
+        rows: list[dict[str, float]] = []
+        expected: list[float] = []
+        for pin in golden.partitions:
+            table = read_table(ledger.fetch_blob(pin.digest, folder / f"{pin.night}.parquet"), manifest.features)
+            for number, row in enumerate(table.to_pylist()):
+                rows.append(row)
+                expected.append(answers[f"{pin.night}:{number}"])
+    return rows, expected

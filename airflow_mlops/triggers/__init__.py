@@ -1,0 +1,230 @@
+"""Waiting without a worker's slot: async only, exactly one event each, blocking calls in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+
+from airflow_mlops.polling import Ended, decide
+
+__all__ = ["AliasChangedTrigger", "EndpointTrigger", "LookoutTrigger", "PartitionTrigger"]
+
+
+class LookoutTrigger(BaseTrigger):
+    """Look again and again until something is there or the deadline has passed.
+
+    Parameters
+    ----------
+    deadline : float
+        Unix time in seconds, absolute.
+    poll_seconds : float
+        Pause between two looks.
+    """
+
+    # Names of the attributes that make the trigger again after a restart.
+    arguments: tuple[str, ...] = ("deadline", "poll_seconds")
+
+    def __init__(self, *, deadline: float, poll_seconds: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow has no annotation there
+        self.deadline = deadline
+        self.poll_seconds = poll_seconds
+
+    @property
+    @abstractmethod
+    def waiting_for(self) -> str:
+        """What is waited for, in words."""
+
+    @abstractmethod
+    def look(self) -> Any:
+        """Look once, blocking: what was found, or None."""
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give Airflow what it makes the trigger from again."""
+        cls = type(self)
+        return f"{cls.__module__}.{cls.__qualname__}", {name: getattr(self, name) for name in self.arguments}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until ``decide`` ends it; yields one event."""
+        while True:
+            try:
+                seen: Any = await asyncio.to_thread(self.look)
+            except Exception as error:  # noqa: BLE001 - decide tells a passing fault from a lasting one
+                seen = error
+            outcome = decide(
+                seen,
+                now=time.time(),
+                deadline=self.deadline,
+                poll_seconds=self.poll_seconds,
+                waiting_for=self.waiting_for,
+            )
+            if isinstance(outcome, Ended):
+                yield TriggerEvent(outcome.payload())
+                return
+            await asyncio.sleep(outcome.seconds)
+
+
+class PartitionTrigger(LookoutTrigger):
+    """Wait for a night's file.
+
+    Parameters
+    ----------
+    root : str
+        Address of the folder or S3 prefix.
+    key : str
+        Key of the file below it.
+    store_conn_id : str
+        Connection with the credentials, for S3.
+    """
+
+    arguments = (*LookoutTrigger.arguments, "root", "key", "store_conn_id")
+
+    def __init__(self, *, root: str, key: str, store_conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.root = root
+        self.key = key
+        self.store_conn_id = store_conn_id
+
+    @property
+    def waiting_for(self) -> str:
+        """The file."""
+        return f"{self.root}/{self.key}"
+
+    def look(self) -> str | None:
+        """Address of the file, if it is there."""
+        from airflow_mlops.store import open_store
+
+        if self.root.startswith("s3://"):
+            from airflow_mlops.hooks.store import StoreHook
+
+            store = StoreHook(self.store_conn_id).open(self.root)
+        else:
+            store = open_store(self.root)
+        return f"{store.uri}/{self.key}" if self.key in store.keys(self.key) else None
+
+
+class ModelAliasTrigger(LookoutTrigger):
+    """Wait until an MLflow alias names a version (other than ``unlike``).
+
+    Parameters
+    ----------
+    model, alias : str
+        Registered model and its alias.
+    unlike : str or None
+        A version that does not count.
+    mlflow_conn_id : str
+        Connection of type ``mlflow``.
+    """
+
+    arguments = (*LookoutTrigger.arguments, "model", "alias", "unlike", "mlflow_conn_id")
+
+    def __init__(self, *, model: str, alias: str, unlike: str | None, mlflow_conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.alias = alias
+        self.unlike = unlike
+        self.mlflow_conn_id = mlflow_conn_id
+
+    @property
+    def waiting_for(self) -> str:
+        """The alias."""
+        return f"the alias {self.alias} of {self.model}"
+
+    def look(self) -> str | None:
+        """Version that the alias names, if it counts."""
+        from airflow_mlops.hooks.mlflow import MlflowHook
+
+        version = MlflowHook(self.mlflow_conn_id).alias(self.model, self.alias)
+        return None if version == self.unlike else version
+
+
+class EndpointTrigger(LookoutTrigger):
+    """Wait until an endpoint is ready, and serves a version if one is named.
+
+    Parameters
+    ----------
+    url : str
+        Address of the endpoint.
+    version : str or None
+        What the header ``x-model-version`` must say; None accepts any.
+    """
+
+    arguments = (*LookoutTrigger.arguments, "url", "version")
+
+    def __init__(self, *, url: str, version: str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.url = url
+        self.version = version
+
+    @property
+    def waiting_for(self) -> str:
+        """The endpoint."""
+        return f"{self.url} to serve {self.version or 'a model'}"
+
+    def look(self) -> str | None:
+        """Version that is served, if it is the one."""
+        import httpx
+
+        from airflow_mlops.errors import RemoteUnavailable
+
+        try:
+            answer = httpx.get(f"{self.url}/readyz", timeout=5.0)
+        except httpx.TransportError as error:
+            raise RemoteUnavailable(f"expected {self.url} to answer, got {type(error).__name__}: {error}.") from error
+        served = answer.headers.get("x-model-version")
+        if not answer.is_success or served is None:
+            return None
+        return str(served) if self.version in (None, served) else None
+
+
+class AliasChangedTrigger(BaseEventTrigger):
+    """Wake an asset whenever an MLflow alias names another version: for ``AssetWatcher(trigger=...)``.
+
+    Parameters
+    ----------
+    model : str
+        Registered model.
+    alias : str
+        Its alias.
+    mlflow_conn_id : str
+        Connection of type ``mlflow``.
+    poll_seconds : float
+        Pause between two looks. (MLflow's own webhooks refuse private addresses, so the alias is polled.)
+    """
+
+    def __init__(
+        self, model: str, alias: str = "champion", mlflow_conn_id: str = "mlflow", poll_seconds: float = 30.0
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow has no annotation there
+        self.model = model
+        self.alias = alias
+        self.mlflow_conn_id = mlflow_conn_id
+        self.poll_seconds = poll_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Give Airflow what it makes the trigger from again."""
+        names = ("model", "alias", "mlflow_conn_id", "poll_seconds")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield an event for every change; while MLflow is away, wait."""
+        from airflow_mlops.errors import RemoteUnavailable
+        from airflow_mlops.hooks.mlflow import MlflowHook
+
+        hook = MlflowHook(self.mlflow_conn_id)
+        known: str | None = None
+        started = False
+        while True:
+            try:
+                version = await asyncio.to_thread(hook.alias, self.model, self.alias)
+            except RemoteUnavailable as error:
+                self.log.warning("%s", error)
+            else:
+                if started and version != known:
+                    yield TriggerEvent({"model": self.model, "alias": self.alias, "version": version, "was": known})
+                known, started = version, True
+            await asyncio.sleep(self.poll_seconds)

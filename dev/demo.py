@@ -1,0 +1,290 @@
+"""``dev/demo``: nights of data through Airflow, until a model that drifted has retrained and deployed itself."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime as dt
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+
+import httpx
+import pyarrow as pa
+from demonstration.airflow_api import AirflowApi
+from demonstration.play import Player
+from demonstration.services import Ports, ServiceFault, Services, airflow_environment, check_ports
+from demonstration.timeline import Night, table_of
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from stream import generated_hours, nights_of, read_hours, write_night
+
+from airflow_mlops.errors import MLOpsError
+from airflow_mlops.ledger import Ledger
+from airflow_mlops.project import Project, load_project
+from airflow_mlops.records import Golden
+from airflow_mlops.store import open_store
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("quality", "drift", "retrain", "deploy")
+
+# Nights that lie there before the demo begins: what the first model is trained on.
+HISTORY_NIGHTS = 42
+# Every n-th night of the history is golden; 6, so that the weekdays take turns.
+GOLDEN_EVERY = 6
+# The first played night: in the real data a week before the first warm spell of 2011.
+FIRST_NIGHT = dt.date(2011, 2, 12)
+# Which of the played nights is corrupted on purpose, counted from 1, and how.
+CORRUPT_NIGHT, CORRUPT_HOW = 4, "unit"
+SEED = 2011
+NEEDED_BYTES = 1 << 30
+
+console = Console()
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="dev/demo", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, help="hourly CSV to play (the bike sharing data); otherwise one is generated"
+    )
+    parser.add_argument("--project", type=Path, default=ROOT / "dags" / "bike_demand", help="model project to run")
+    parser.add_argument("--nights", type=int, default=21, help="nights to play (default 21)")
+    parser.add_argument("--start", type=dt.date.fromisoformat, default=FIRST_NIGHT, help="first night to play")
+    parser.add_argument("--exit", action="store_true", help="end when the nights are played, instead of staying up")
+    parser.add_argument("--json", type=Path, help="write the timeline to this file")
+    parser.add_argument(
+        "--home", type=Path, default=ROOT / ".demo", help="folder that keeps everything (default .demo)"
+    )
+    parser.add_argument("--airflow-port", type=int, default=8080)
+    parser.add_argument("--mlflow-port", type=int, default=5000)
+    options = parser.parse_args(given)
+    if options.nights < 1:
+        parser.error(f"--nights: expected at least 1, got {options.nights}")
+    return options
+
+
+def main() -> int:
+    """Play; the exit code is 0 when every night was played and the champion is what is served."""
+    options = arguments()
+    # A polite end ends everything, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return play(options)
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+        return 130
+    except (MLOpsError, ServiceFault, TimeoutError, OSError) as error:
+        console.print(f"[bold red]error:[/] {error}", highlight=False)
+        return 2 if isinstance(error, MLOpsError) else 3
+
+
+def play(options: argparse.Namespace) -> int:
+    """Start everything, play the nights, tell what happened."""
+    began = time.monotonic()
+    # One home a source: records of one stream say nothing about another.
+    source = options.data.resolve() if options.data else Path("generated")
+    identity = f"{source} {options.project.resolve()} {options.start}"
+    home: Path = (options.home / f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(home).free) < NEEDED_BYTES:
+        raise ServiceFault(
+            f"expected 1 GiB of free disk for {home}, found {free >> 20} MiB. Free some, or name --home."
+        )
+    os.environ["BIKE_DEMAND_DATA"] = str(home / "data")
+    project = load_project(options.project)
+    ports = Ports(options.airflow_port, options.mlflow_port, project.spec.serving.port)
+    check_ports(ports)
+    hours = read_hours(options.data) if options.data else _generated(options)
+    history, nights = _plan(hours, options)
+    ledger = Ledger(open_store(str(home / "store")))
+    _lay_history(project, ledger, hours, history)
+    services = Services(home / "logs", _environment(home, ports, project))
+    try:
+        with Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        ) as progress:
+            bar = progress.add_task("starting", total=len(nights))
+            with _said(progress, "MLflow and Airflow started"):
+                api = _start(services, home, ports, project)
+
+            def tick(doing: str) -> None:
+                services.check()
+                progress.update(bar, description=doing)
+
+            player = Player(api, ledger, project, hours, tick)
+            lines, peak = [], 0
+            for index, night in enumerate(nights, start=1):
+                corrupt = CORRUPT_HOW if index == CORRUPT_NIGHT else None
+                lines.append(_line(player, night, corrupt))
+                progress.console.print(_brief(lines[-1]), highlight=False)
+                progress.update(bar, completed=index)
+                peak = max(peak, services.memory_bytes())
+        return _tell(options, ports, player, lines, peak, time.monotonic() - began, services)
+    finally:
+        services.stop()
+
+
+def _generated(options: argparse.Namespace) -> pa.Table:
+    return generated_hours(
+        options.start - dt.timedelta(days=HISTORY_NIGHTS), nights=HISTORY_NIGHTS + options.nights, seed=SEED
+    )
+
+
+def _plan(hours: pa.Table, options: argparse.Namespace) -> tuple[list[dt.date], list[dt.date]]:
+    known = nights_of(hours)
+    history = [night for night in known if night < options.start][-HISTORY_NIGHTS:]
+    nights = [night for night in known if night >= options.start][: options.nights]
+    if len(history) < HISTORY_NIGHTS or len(nights) < options.nights:
+        raise ServiceFault(
+            f"expected {HISTORY_NIGHTS} nights before {options.start} and {options.nights} from there on, the data has "
+            f"{len(history)} and {len(nights)} ({known[0]} to {known[-1]}). Choose another --start or fewer --nights."
+        )
+    return history, nights
+
+
+def _lay_history(project: Project, ledger: Ledger, hours: pa.Table, history: Sequence[dt.date]) -> None:
+    from airflow_mlops.golden import freeze_golden, select_every
+
+    folder = Path(project.data_root)
+    for night in history:
+        write_night(hours, night, folder)
+    if ledger.find(Golden, f"{project.name}/{project.spec.gate.golden}") is None:
+        nights = select_every(history, GOLDEN_EVERY)
+        freeze_golden(ledger, open_store(project.data_root), project, nights, now=dt.datetime.now(dt.UTC))
+        console.print(f"froze {len(nights)} of {len(history)} nights of history as the golden set")
+
+
+def _environment(home: Path, ports: Ports, project: Project) -> dict[str, str]:
+    dags = ROOT / "dags"
+    if project.folder.parent != dags:
+        dags = home / "dags"
+        dags.mkdir(exist_ok=True)
+        (dags / "loop.py").write_text(
+            f"from airflow_mlops.loop import retrain_on_drift\n\nretrain_on_drift({str(project.folder)!r})\n"
+        )
+    return airflow_environment(
+        home / "airflow",
+        ports,
+        dags=dags,
+        extra={
+            "BIKE_DEMAND_DATA": os.environ["BIKE_DEMAND_DATA"],
+            "AIRFLOW_MLOPS_SERVING_HOME": str(home / "serving"),
+            "AIRFLOW_MLOPS_STORE": str(home / "store"),
+            "AIRFLOW_CONN_MLOPS_STORE": json.dumps({"conn_type": "mlops_store", "extra": {"uri": str(home / "store")}}),
+            "AIRFLOW_CONN_MLFLOW": json.dumps({"conn_type": "mlflow", "host": f"http://127.0.0.1:{ports.mlflow}"}),
+        },
+    )
+
+
+def _start(services: Services, home: Path, ports: Ports, project: Project) -> AirflowApi:
+    # Everything that can start at once does: the waits overlap.
+    services.start("mlflow", [
+        "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts"),
+    ])  # fmt: skip
+    services.call("airflow-db", ["airflow", "db", "migrate"])
+    services.start("api-server", ["airflow", "api-server"])
+    services.start("scheduler", ["airflow", "scheduler", "--skip-serve-logs"])
+    services.start("dag-processor", ["airflow", "dag-processor"])
+    services.start("triggerer", ["airflow", "triggerer", "--skip-serve-logs"])
+    api = AirflowApi(f"http://127.0.0.1:{ports.airflow}")
+    services.wait("api-server", api.healthy, timeout_seconds=180)
+    dags = [f"{project.name}_{stage}" for stage in STAGES]
+
+    def parsed() -> bool:
+        if errors := api.import_errors():
+            raise ServiceFault("expected the DAG files to be parsed:\n" + "\n".join(errors))
+        return all(api.has_dag(dag_id) for dag_id in dags)
+
+    services.wait("dag-processor", parsed, timeout_seconds=180)
+    for dag_id in dags:
+        api.unpause(dag_id)
+    mlflow = f"http://127.0.0.1:{ports.mlflow}/health"
+    services.wait("mlflow", lambda: httpx.get(mlflow, timeout=5.0).is_success, timeout_seconds=180)
+    return api
+
+
+def _line(player: Player, night: dt.date, corrupt: str | None) -> Night:
+    played = player.complete(Night(night, corrupted=corrupt))
+    # A second demo uses what is there: a night that was judged is not played again.
+    return played if played.quality == "quarantined" or played.drift else player.play(night, corrupt=corrupt)
+
+
+def _tell(
+    options: argparse.Namespace,
+    ports: Ports,
+    player: Player,
+    lines: list[Night],
+    peak: int,
+    seconds: float,
+    services: Services,
+) -> int:
+    console.print(table_of(lines, title=f"{player.project.name}: {len(lines)} nights in {seconds:.0f} s"))
+    champion, served = player.champion(), player.served()
+    splits = [f"{line.night}: {line.split}" for line in lines if line.split]
+    if splits:
+        console.print("From the drift event to the new version served:")
+        for split in splits:
+            console.print(f"  {split}", highlight=False)
+    console.print(f"Peak memory {peak / 2**30:.1f} GiB. Champion {champion}, served {served}.", highlight=False)
+    if options.json:
+        summary = {
+            "model": player.project.name,
+            "source": str(options.data) if options.data else "generated",
+            "nights": [line.to_json() for line in lines],
+            "champion": champion,
+            "served": served,
+            "seconds": round(seconds, 1),
+            "peak_memory_bytes": peak,
+        }
+        options.json.write_text(json.dumps(summary, indent=2) + "\n")
+    body = json.dumps({"rows": [player.a_row()]})
+    console.print(
+        f"\nAirflow  http://127.0.0.1:{ports.airflow}\nMLflow   http://127.0.0.1:{ports.mlflow}\n"
+        f"Chain    http://127.0.0.1:{ports.airflow}/mlops/\n"
+        f"Predict  curl -s {player.address}/predict -H 'content-type: application/json' -d '{body}'\n",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not options.exit:
+        console.print("Everything stays up until Ctrl-C.")
+        while True:
+            services.check()
+            time.sleep(1.0)
+    return 0 if champion is not None and champion == served else 1
+
+
+def _brief(line: Night) -> str:
+    parts = [line.quality, line.drift, line.training, line.verdict]
+    told = " | ".join(part for part in parts if part)
+    return f"{line.night:%a %Y-%m-%d}  {told}  [dim]{line.seconds:.0f} s, serves {line.served or 'nothing yet'}[/]"
+
+
+@contextlib.contextmanager
+def _said(progress: Progress, what: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    progress.console.print(f"{what} [dim]{time.monotonic() - began:.0f} s[/]", highlight=False)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""What happened, a line a night: read from the records and the runs, shown as a table, written as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Night", "Split", "table_of"]
+
+_COLOURS = {
+    "passed": "green",
+    "quarantined": "red",
+    "stable": "green",
+    "watch": "yellow",
+    "drift": "red",
+    "promote": "green",
+    "hold": "yellow",
+    "reject": "red",
+}
+
+
+@dataclass
+class Split:
+    """From the drift event to the new version served, in seconds: the stages' own work, and orchestration."""
+
+    work_seconds: float
+    orchestration_seconds: float
+    tasks: dict[str, float]
+
+    def __str__(self) -> str:
+        work = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.tasks.items())
+        return f"{self.work_seconds:.0f} s of work ({work}) + {self.orchestration_seconds:.0f} s of orchestration"
+
+
+@dataclass
+class Night:
+    """What the loop made of one night."""
+
+    night: dt.date
+    corrupted: str | None = None
+    quality: str = ""
+    quality_reason: str = ""
+    drift: str = ""
+    drift_reason: str = ""
+    training: str = ""
+    verdict: str = ""
+    verdict_reason: str = ""
+    champion: str | None = None
+    served: str | None = None
+    split: Split | None = None
+    seconds: float = field(default=0.0, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {**asdict(self), "night": self.night.isoformat(), "seconds": round(self.seconds, 1)}
+
+
+def table_of(nights: list[Night], *, title: str) -> Table:
+    """Draw the timeline."""
+    table = Table(title=title, title_justify="left", header_style="bold", expand=False)
+    for column in ("night", "quality", "drift", "training", "verdict", "served"):
+        table.add_column(column, no_wrap=column in ("night", "served"), overflow="fold")
+    for night in nights:
+        mark = f"\ncorrupted on purpose: {night.corrupted}" if night.corrupted else ""
+        table.add_row(
+            f"{night.night:%a %Y-%m-%d}",
+            _coloured(night.quality, night.quality_reason + mark if night.quality == "quarantined" else mark),
+            _coloured(night.drift, night.drift_reason if night.drift in ("drift", "watch", "insufficient") else ""),
+            night.training,
+            _coloured(night.verdict, night.verdict_reason),
+            night.served or "-",
+        )
+    return table
+
+
+def _coloured(word: str, reason: str) -> Text:
+    text = Text(word, style=_COLOURS.get(word, ""))
+    if reason:
+        shown = reason if len(reason) <= _SHOWN else f"{reason[:_SHOWN]}..."
+        text.append(f"\n{shown.strip()}", style="dim")
+    return text
+
+
+# Characters of a reason in the table; the JSON and the record's page have the whole.
+_SHOWN = 130

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -160,6 +161,8 @@ def freeze(
     data = open_store(project.data_root)
     if nights is not None:
         chosen = [_date(part) for part in nights.split(",")]
+        if bad := [str(night) for night in chosen if not _is_good(ledger, data, project, night)]:
+            raise ConfigError(f"expected nights that pass the contract, {', '.join(bad)} do not. Choose others.")
     else:
         chosen = _every(ledger, data, project, every or 1, first, last)
     golden = freeze_golden(ledger, data, project, chosen, now=dt.datetime.now(dt.UTC))
@@ -235,13 +238,35 @@ def _every(
     ledger: Ledger, data: Store, project: Project, every: int, first: str | None, last: str | None
 ) -> list[dt.date]:
     from airflow_mlops.golden import select_every
-    from airflow_mlops.nights import quality_by_night
     from airflow_mlops.table import nights_available
 
     start, end = (_date(first) if first else dt.date.min), (_date(last) if last else dt.date.max)
-    bad = {night for night, quality in quality_by_night(ledger, project.name).items() if quality.quarantined}
-    good = [night for night in nights_available(data, project) if start <= night <= end and night not in bad]
-    return select_every(good, every)
+    there = [night for night in nights_available(data, project) if start <= night <= end]
+    return select_every([night for night in there if _is_good(ledger, data, project, night)], every)
+
+
+def _is_good(ledger: Ledger, data: Store, project: Project, night: dt.date) -> bool:
+    """Whether a night passed its check, or would: the golden set is often frozen before any night was checked."""
+    from airflow_mlops.nights import quality_by_night
+    from airflow_mlops.quality import check_partition
+    from airflow_mlops.records import CheckOutcome
+    from airflow_mlops.table import locate
+
+    known = quality_by_night(ledger, project.name).get(night)
+    if known is not None:
+        return not known.quarantined
+    with tempfile.TemporaryDirectory() as scratch:
+        path = locate(data, project, night, Path(scratch))
+        # A night without data is for `freeze_golden` to report, with the nights that there are.
+        checks = path and check_partition(
+            path,
+            night=night,
+            contract=project.contract,
+            time_column=project.spec.time_column,
+            target=project.spec.target,
+            columns=project.columns,
+        )
+    return all(check.outcome in (CheckOutcome.PASSED, CheckOutcome.WARNED) for check in checks or ())
 
 
 def _chain_values(chain: Chain) -> dict[str, Any]:

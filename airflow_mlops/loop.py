@@ -3,7 +3,7 @@
     <model>_quality   nightly        the night arrives -> contract          -> asset MODEL/data
     <model>_drift     on MODEL/data  drift -> a training is asked for       -> asset MODEL/drift
     <model>_retrain   on MODEL/drift train -> gate -> promote               -> asset MODEL/model
-    <model>_deploy    on MODEL/model build -> stage -> verify -> make live, or roll back
+    <model>_deploy    on MODEL/model build -> stage -> verify -> make live -> deployed, or roll back
 
 A night is a partition: it is the key of the runs in all four, so the grid tells which night a run is about.
 """
@@ -14,6 +14,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, CronPartitionTimetable, Param, PartitionedAssetTimetable, TriggerRule
 
 from airflow_mlops.assets import assets_of
@@ -33,7 +34,6 @@ from airflow_mlops.sensors import PartitionSensor
 
 __all__ = ["LoopDags", "retrain_on_drift"]
 
-# A night that is older than the history that a first model is trained on helps nobody.
 _NIGHT_FORMAT = "%Y-%m-%d"
 
 
@@ -74,8 +74,7 @@ def retrain_on_drift(
     Returns
     -------
     LoopDags
-        Airflow finds a DAG in a global variable: ``dags = retrain_on_drift(...)`` is not enough, but a DAG that was
-        made in the file is registered by itself, so the line alone does.
+        They register themselves with Airflow where they are made: the line alone in a DAG file does.
 
     Raises
     ------
@@ -104,6 +103,7 @@ def retrain_on_drift(
         checked = CheckQualityOperator(
             task_id="check_quality",
             project=folder,
+            # A night that is older than what a first model is trained on helps nobody.
             backlog_nights=spec.training.window_nights,
             outlets=[assets.data],
         )
@@ -162,5 +162,7 @@ def retrain_on_drift(
             dry_run=dry_run,
             trigger_rule=TriggerRule.ONE_FAILED,
         ) << [built, staged, verified, live]
+        # The run ends as its last tasks do: without this one, a rollback that went well would turn it green.
+        live >> EmptyOperator(task_id="deployed")
 
     return LoopDags(quality, drift, retrain, deploy)

@@ -66,9 +66,10 @@ def split_nights(
 ) -> Split:
     """Divide good nights between training and judging.
 
-    The golden nights are left out altogether. Of the newest ``2 * recent_nights`` others every second one, the newest
-    among them, is held out for the gate: training still sees the newest habits, and the gate still judges the
-    challenger on recent nights that it never saw.
+    The golden nights are left out altogether. Of the newest ``2 * recent_nights`` others those of every second date are
+    held out for the gate: training still sees the newest habits, and the gate judges on recent nights that the
+    challenger never saw. It goes by the date, so that what this training holds out the one before it held out, too:
+    the champion has no advantage on them either.
 
     Parameters
     ----------
@@ -87,8 +88,7 @@ def split_nights(
     ([3, 4, 5, 7], [6, 8])
     """
     free = [pin for pin in good if pin.night not in golden]
-    newest = free[-2 * recent_nights :]
-    recent = tuple(newest[::-1][::2][::-1])
+    recent = tuple(pin for pin in free[-2 * recent_nights :] if pin.night.toordinal() % 2)
     training = [pin for pin in free if pin not in recent]
     return Split(tuple(training[-window_nights:]), recent)
 

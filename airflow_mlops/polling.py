@@ -5,7 +5,7 @@ Decides purely: the clock is an argument, and a test needs neither a loop nor a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_mlops.errors import MLOpsError
@@ -22,14 +22,18 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Ended:
-    """The one event that ends the wait: ``found`` is what was waited for, ``error`` why it will not come."""
+    """The one event that ends the wait: ``found`` is what was waited for, ``error`` why it will not come.
+
+    ``late`` tells the passing of the deadline from an answer that will not change.
+    """
 
     found: Any = None
     error: str | None = None
+    late: bool = False
 
     def payload(self) -> dict[str, Any]:
         """JSON-able form for a trigger event."""
-        return {"found": self.found, "error": self.error}
+        return asdict(self)
 
 
 def decide(seen: Any, *, now: float, deadline: float, poll_seconds: float, waiting_for: str) -> Waiting | Ended:
@@ -60,5 +64,6 @@ def decide(seen: Any, *, now: float, deadline: float, poll_seconds: float, waiti
         return Ended(found=seen)
     if now >= deadline:
         why = f"the last look failed: {seen}" if seen else "it did not come"
-        return Ended(error=f"expected {waiting_for} before the deadline, {why}. Look upstream, then clear the task.")
+        error = f"expected {waiting_for} before the deadline, {why}. Look upstream, then clear the task."
+        return Ended(error=error, late=True)
     return Waiting(min(poll_seconds, deadline - now))

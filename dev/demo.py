@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from stream import generated_hours, nights_of, read_hours, write_night
 
+import airflow_mlops.cli
 from airflow_mlops.errors import MLOpsError
 from airflow_mlops.ledger import Ledger
 from airflow_mlops.project import Project, load_project
@@ -46,7 +47,8 @@ CORRUPT_NIGHT, CORRUPT_HOW = 4, "unit"
 SEED = 2011
 NEEDED_BYTES = 1 << 30
 
-console = Console()
+# A log has no width of its own; a line a night needs this much.
+console = Console() if sys.stdout.isatty() else Console(width=180)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -157,15 +159,14 @@ def _plan(hours: pa.Table, options: argparse.Namespace) -> tuple[list[dt.date], 
 
 
 def _lay_history(project: Project, ledger: Ledger, hours: pa.Table, history: Sequence[dt.date]) -> None:
-    from airflow_mlops.golden import freeze_golden, select_every
-
-    folder = Path(project.data_root)
     for night in history:
-        write_night(hours, night, folder)
+        write_night(hours, night, Path(project.data_root))
     if ledger.find(Golden, f"{project.name}/{project.spec.gate.golden}") is None:
-        nights = select_every(history, GOLDEN_EVERY)
-        freeze_golden(ledger, open_store(project.data_root), project, nights, now=dt.datetime.now(dt.UTC))
-        console.print(f"froze {len(nights)} of {len(history)} nights of history as the golden set")
+        command = ["golden", "freeze", str(project.folder), "--every", str(GOLDEN_EVERY)]
+        command += ["--to", str(history[-1]), "--store", ledger.store.uri]
+        console.print(f"airflow-mlops {' '.join(command)}", highlight=False, soft_wrap=True)
+        if airflow_mlops.cli.main(command):
+            raise ServiceFault("expected the golden set to be frozen, the message above says why it was not.")
 
 
 def _environment(home: Path, ports: Ports, project: Project) -> dict[str, str]:

@@ -102,7 +102,7 @@ def _quality(project: Project, night: dt.date, outcome: CheckOutcome, hour: int,
 def test_every_nth_night_in_the_order_of_dates() -> None:
     assert select_every(NIGHTS[::-1] + NIGHTS, 5) == [NIGHTS[4], NIGHTS[9]]
     assert select_every(NIGHTS, 1) == NIGHTS
-    with pytest.raises(ConfigError, match="at least 15 nights .* got 14"):
+    with pytest.raises(ConfigError, match=r"at least 15 nights .* got 14"):
         select_every(NIGHTS, 15)
     with pytest.raises(ConfigError, match="at least 1"):
         select_every(NIGHTS, 0)

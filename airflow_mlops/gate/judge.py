@@ -78,7 +78,7 @@ def judge(spec: GateSpec, *, golden: Predictions | None, recent: Predictions | N
     >>> for reason in judge(spec, golden=rows, recent=None, seed=0).reasons:
     ...     print(reason)
     rmse on golden: 37.07, at most 60 accepted: promote
-    rmse on golden: 37.07 vs champion 45.08 (-17.8 %, 95 % upper bound -11.4 % over 20 nights), margin 10 %: promote
+    rmse on golden: 37.07 vs champion 45.08 (-17.8 %, 95 % upper bound -11.2 % over 20 nights), margin 10 %: promote
     """
     sets = {"golden": golden, "recent": recent}
     results: list[RuleResult] = []

@@ -73,6 +73,8 @@ class BentoCloudHook(BaseHook):
                 headers={"X-YATAI-API-TOKEN": token},
                 timeout=_TIMEOUT_SECONDS,
             )
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ConfigError(f"expected the endpoint as https://ORG.cloud.bentoml.com, got {endpoint!r}.") from error
         except httpx.TransportError as error:
             raise RemoteUnavailable(
                 f"expected an answer from {address}, got {type(error).__name__}: {error}."
@@ -84,7 +86,13 @@ class BentoCloudHook(BaseHook):
                 f"expected {address} to accept the token, it answered HTTP {answer.status_code}. "
                 "Make a new API token in BentoCloud and put it into the connection's password."
             )
-        return str(answer.json().get("name", ""))
+        try:
+            return str(answer.json()["name"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RemoteRejected(
+                f"expected {address} to say whose token it is, got {answer.text[:60]!r}. Check the endpoint: it is "
+                "the address of the organisation, without a path."
+            ) from error
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask whose token it is: what the Test button of the connection's form does."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +27,8 @@ __all__ = ["REF_TAG", "MlflowHook", "MlflowModel"]
 
 REF_TAG = "airflow_mlops.manifest"
 _ARTEFACT = "model"
+# MLflow takes address and credentials from settings of the whole process: they are one connection's at a time.
+_SETTINGS = threading.RLock()
 # Codes of MLflow for which the same call can work later.
 _TRANSIENT = frozenset({"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "ABORTED", "IO_ERROR"})
 
@@ -87,17 +91,11 @@ class MlflowHook(BaseHook):
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's own client; fails within seconds rather than minutes where the server is down."""
-        # MLflow sends usage figures home unless told not to, and reads its credentials from the environment.
+        # MLflow sends usage figures home unless told not to.
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-        if self.connection.login and self.connection.password:
-            os.environ["MLFLOW_TRACKING_USERNAME"] = self.connection.login
-            os.environ["MLFLOW_TRACKING_PASSWORD"] = self.connection.password
-        if token := self.connection.extra_dejson.get("token"):
-            os.environ["MLFLOW_TRACKING_TOKEN"] = token
         mlflow = require("mlflow", extra="mlflow")
-        mlflow.set_tracking_uri(self.tracking_uri)
         with self._translated("open"):
             client: MlflowClient = mlflow.MlflowClient(tracking_uri=self.tracking_uri)
             return client
@@ -124,15 +122,15 @@ class MlflowHook(BaseHook):
             run_id = self._run(experiment, manifest, tags)
             version = self._version(manifest.model, run_id) or self._new_version(manifest, run_id, artefact)
             self.client.set_terminated(run_id, "FINISHED")
-        base = self.connection.extra_dejson.get("ui_url") or self.tracking_uri
+        base = self.connection.extra_dejson.get("ui_url") or _without_credentials(self.tracking_uri)
         url = f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}" if base.startswith("http") else None
         return MlflowModel(experiment, run_id, manifest.model, version, url)
 
     def alias(self, model: str, alias: str) -> str | None:
         """Version that an alias names; None if the alias or the model is not there."""
-        from mlflow.exceptions import MlflowException
-
         with self._translated(f"read the alias {alias} of {model}"):
+            from mlflow.exceptions import MlflowException
+
             try:
                 return str(self.client.get_model_version_by_alias(model, alias).version)
             except MlflowException as error:
@@ -141,15 +139,12 @@ class MlflowHook(BaseHook):
                     return None
                 raise
 
-    def set_alias(self, model: str, alias: str, version: str | None) -> None:
-        """Let an alias name a version, or (None) nothing; where it does already, nothing is sent."""
+    def set_alias(self, model: str, alias: str, version: str) -> None:
+        """Let an alias name a version; where it does already, nothing is sent."""
         if self.alias(model, alias) == version:
             return
         with self._translated(f"set the alias {alias} of {model}"):
-            if version is None:
-                self.client.delete_registered_model_alias(model, alias)
-            else:
-                self.client.set_registered_model_alias(model, alias, version)
+            self.client.set_registered_model_alias(model, alias, version)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one experiment: what the Test button of the connection's form does."""
@@ -158,7 +153,7 @@ class MlflowHook(BaseHook):
                 self.client.search_experiments(max_results=1)
         except Exception as error:  # noqa: BLE001 - the form shows whatever went wrong
             return False, str(error)
-        return True, f"MLflow answers at {self.tracking_uri}."
+        return True, f"MLflow answers at {_without_credentials(self.tracking_uri)}."
 
     def _experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -179,23 +174,35 @@ class MlflowHook(BaseHook):
         return str(found.experiment_id)
 
     def _run(self, experiment: str, manifest: Manifest, tags: Mapping[str, str]) -> str:
+        from mlflow.entities import Metric, Param
+
         digest = manifest.ref.digest
+        trained = int(manifest.finished_at.timestamp() * 1000)
         runs = self.client.search_runs([experiment], f"tags.`{REF_TAG}.digest` = '{digest}'", max_results=1)
-        if runs:
-            return str(runs[0].info.run_id)
-        run = self.client.create_run(
-            experiment,
-            start_time=int(manifest.started_at.timestamp() * 1000),
-            run_name=f"{manifest.model} {manifest.night}",
-            tags={REF_TAG: str(manifest.ref), f"{REF_TAG}.digest": digest, **tags},
+        run = (
+            runs[0]
+            if runs
+            else self.client.create_run(
+                experiment,
+                start_time=int(manifest.started_at.timestamp() * 1000),
+                run_name=f"{manifest.model} {manifest.night}",
+                tags={REF_TAG: str(manifest.ref), f"{REF_TAG}.digest": digest, **tags},
+            )
         )
         run_id = str(run.info.run_id)
-        self.client.log_param(run_id, "seed", manifest.seed)
-        self.client.log_param(run_id, "entrypoint", manifest.entrypoint)
-        self.client.log_param(run_id, "fingerprint", manifest.fingerprint)
-        self.client.log_param(run_id, "nights", f"{manifest.snapshot[0].night} to {manifest.snapshot[-1].night}")
-        for name, value in manifest.metrics.items():
-            self.client.log_metric(run_id, name, value)
+        params = {
+            "seed": str(manifest.seed),
+            "entrypoint": manifest.entrypoint,
+            "fingerprint": manifest.fingerprint,
+            "nights": f"{manifest.snapshot[0].night} to {manifest.snapshot[-1].night}",
+        }
+        # Also into a run that was found: whoever made it may have been killed before. The same value of the same
+        # moment is kept once.
+        self.client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, timestamp=trained, step=0) for name, value in manifest.metrics.items()],
+            params=[Param(name, value) for name, value in params.items()],
+        )
         return run_id
 
     def _version(self, model: str, run_id: str) -> str | None:
@@ -215,7 +222,8 @@ class MlflowHook(BaseHook):
                 folder,
                 loader_module="airflow_mlops.training.mlflow_loader",
                 data_path=str(artefact),
-                pip_requirements=[f"torch=={manifest.environment['torch']}"],
+                # A local version such as 2.13.0+cpu is on no index.
+                pip_requirements=[f"torch=={manifest.environment['torch'].partition('+')[0]}"],
                 signature=ModelSignature(
                     inputs=Schema(columns), outputs=Schema([ColSpec(DataType.float, manifest.target)])
                 ),
@@ -237,22 +245,60 @@ class MlflowHook(BaseHook):
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        require("mlflow", extra="mlflow")
+        mlflow = require("mlflow", extra="mlflow")
         from mlflow.exceptions import MlflowException
         from requests.exceptions import RequestException
         from sqlalchemy.exc import OperationalError
 
         where = f"expected MLflow (connection {self.mlflow_conn_id!r}, {self.tracking_uri}) to {doing}"
         try:
-            yield
+            with self._settings():
+                mlflow.set_tracking_uri(self.tracking_uri)
+                yield
         except MlflowException as error:
             kind: type[MLOpsError] = RemoteUnavailable if error.error_code in _TRANSIENT else RemoteRejected
-            raise kind(f"{where}, got {error.error_code}: {_first_line(error)}. See that it runs.") from error
+            raise kind(
+                _without_credentials(f"{where}, got {error.error_code}: {_first_line(error)}. See that it runs.")
+            ) from error
         except (RequestException, OperationalError, ConnectionError) as error:
             raise RemoteUnavailable(
-                f"{where}, got {type(error).__name__}: {_first_line(error)}. Start it, then run the task again."
+                _without_credentials(
+                    f"{where}, got {type(error).__name__}: {_first_line(error)}. Start it, then run the task again."
+                )
             ) from error
+
+    @contextlib.contextmanager
+    def _settings(self) -> Iterator[None]:
+        """Lend this connection's credentials to MLflow for one call, so that no other server ever gets them."""
+        connection = self.connection
+        lent = {
+            "MLFLOW_TRACKING_USERNAME": connection.login,
+            "MLFLOW_TRACKING_PASSWORD": connection.password,
+            "MLFLOW_TRACKING_TOKEN": connection.extra_dejson.get("token"),
+        }
+        with _SETTINGS:
+            before = {name: os.environ.get(name) for name in lent}
+            try:
+                # A connection without any leaves the worker's own in place.
+                if any(lent.values()):
+                    _put(lent)
+                yield
+            finally:
+                _put(before)
+
+
+def _put(settings: Mapping[str, str | None]) -> None:
+    for name, value in settings.items():
+        if value:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:300]
+
+
+def _without_credentials(text: str) -> str:
+    """Take user and password out of every address in a text: it is shown, logged or recorded."""
+    return re.sub(r"://[^/@\s]+@", "://", text)

@@ -101,11 +101,13 @@ class StoreHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Write one small file and read it back: what the Test button of the connection's form does."""
-        key = "connection-test.txt"
+        key, text = "connection-test.txt", f"tested at {dt.datetime.now(dt.UTC).isoformat()}\n".encode()
         try:
             store = self.open()
-            store.put_if_absent(key, f"first tested at {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC\n".encode())
-            if store.get(key) is None:
+            standing = store.get(key)
+            # Every test writes, also where an earlier one left its file: the store may be read-only by now.
+            written = store.replace(key, text, etag=standing.etag) if standing else store.put_if_absent(key, text)
+            if not written or store.get(key) is None:
                 return False, f"Wrote to {store.uri}, but could not read it back."
         except Exception as error:  # noqa: BLE001 - the form shows whatever went wrong
             return False, str(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from airflow_mlops.links import RecordLink, ReportLink
 from airflow_mlops.operators.stage import StageOperator
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from airflow.sdk import Context, XComArg
 
     from airflow_mlops.ledger import Ledger
@@ -59,9 +60,10 @@ class DetectDriftOperator(StageOperator):
         window = good[-project.spec.drift.window_nights :]
         pins = tuple(record.partition for record in window)
         champion = champion_manifest(ledger, project.name)
+        trainable = _trainable_nights(ledger, project, [record.partition for record in good])
         stamp = self.stamp(context, *(record.ref for record in window))
-        if champion is None:
-            needed = _nights_for_first_model(project)
+        if champion is None or not window:
+            needed = project.spec.training.min_nights
             drift = Drift(
                 model=project.name,
                 night=night,
@@ -69,8 +71,11 @@ class DetectDriftOperator(StageOperator):
                 baseline=None,
                 verdict=DriftVerdict.INSUFFICIENT,
                 features=(),
-                wants_training=len(good) >= needed,
-                reason=f"no champion yet: {len(good)} good nights, {needed} are needed for the first training",
+                wants_training=champion is None and trainable >= needed,
+                reason=f"no champion yet: {trainable} good nights to train on besides the golden and the recent ones, "
+                f"{needed} are needed for the first training"
+                if champion is None
+                else f"no good night up to {night}",
                 **stamp,
             )
         else:
@@ -102,6 +107,8 @@ class DetectDriftOperator(StageOperator):
             return read_table(pinned_file(data, project, pin, Path(scratch)))
 
     def _baseline(self, context: Context, project: Project, ledger: Ledger, champion: Manifest) -> Baseline:
+        import pyarrow as pa
+
         from airflow_mlops.drift import learn_limits
         from airflow_mlops.profile import edges_of, merge, profile_table
         from airflow_mlops.records import Baseline
@@ -112,9 +119,8 @@ class DetectDriftOperator(StageOperator):
         found = ledger.find(Baseline, key)
         if found is not None:
             return found
-        tables = list(_training_tables(ledger, champion.snapshot, columns))
-        import pyarrow as pa
-
+        nights = _training_window(ledger, champion)
+        tables = list(_pinned_tables(ledger, nights, columns))
         edges = edges_of(pa.concat_tables(tables, promote_options="permissive"), columns)
         nightly: Sequence[Profile] = [profile_table(table, edges) for table in tables]
         return ledger.write(
@@ -122,7 +128,7 @@ class DetectDriftOperator(StageOperator):
                 model=project.name,
                 manifest=champion.ref,
                 columns=columns,
-                nights=tuple(pin.night for pin in champion.snapshot),
+                nights=tuple(pin.night for pin in nights),
                 window_nights=spec.window_nights,
                 false_alarms_per_year=spec.false_alarms_per_year,
                 profile=merge(nightly).to_json(),
@@ -158,9 +164,9 @@ class RequestTrainingOperator(StageOperator):
 
         _, ledger = self.load()
         drift = ledger.read(Drift, RecordRef.parse(str(self.drift)))
-        reference = self.leave(context, drift, f"{drift.night} asks for training: {drift.reason}", report=True)
+        answer = "asks for training" if drift.wants_training else "asks for no training"
+        reference = self.leave(context, drift, f"{drift.night} {answer}: {drift.reason}", report=True)
         if not drift.wants_training:
-            self.tell(context, f"{drift.night} no training: {drift.verdict}")
             raise AirflowSkipException(f"{drift.verdict}: {drift.reason}")
         return reference
 
@@ -175,15 +181,38 @@ def champion_manifest(ledger: Ledger, model: str) -> Manifest | None:
     return ledger.read(Manifest, ledger.read(Verdict, pointer.to).manifest)
 
 
-def _nights_for_first_model(project: Project) -> int:
-    return project.spec.training.min_nights + project.spec.gate.recent_nights
+def _trainable_nights(ledger: Ledger, project: Project, good: Sequence[PartitionPin]) -> int:
+    """How many nights a training would find now: it takes neither the golden nor the recent ones."""
+    from airflow_mlops.nights import split_nights
+    from airflow_mlops.records import Golden
+
+    golden = ledger.find(Golden, f"{project.name}/{project.spec.gate.golden}")
+    split = split_nights(
+        good,
+        golden=[pin.night for pin in golden.partitions] if golden else [],
+        window_nights=project.spec.training.window_nights,
+        recent_nights=project.spec.gate.recent_nights,
+    )
+    return len(split.training)
 
 
-def _training_tables(ledger: Ledger, snapshot: Sequence[PartitionPin], columns: Sequence[str]) -> Any:
+def _training_window(ledger: Ledger, champion: Manifest) -> list[PartitionPin]:
+    """Every good night of the time that the champion was trained on, also those held out for the gate.
+
+    What is usual in a week is learned from weeks without holes.
+    """
+    from airflow_mlops.records import Golden
+
+    golden = ledger.read(Golden, champion.golden).partitions
+    pins = {pin.night: pin for pin in (*golden, *champion.recent, *champion.snapshot)}
+    return [pins[night] for night in sorted(pins) if champion.snapshot[0].night <= night <= champion.night]
+
+
+def _pinned_tables(ledger: Ledger, pins: Sequence[PartitionPin], columns: Sequence[str]) -> Iterator[pa.Table]:
     from airflow_mlops.table import read_table
 
     with TemporaryDirectory() as scratch:
-        for pin in snapshot:
+        for pin in pins:
             path = ledger.fetch_blob(pin.digest, Path(scratch) / f"{pin.night}.parquet")
             yield read_table(path, columns)
             path.unlink()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,46 +46,60 @@ class EvaluateGateOperator(StageOperator):
 
     def run_stage(self, context: Context) -> str:
         """Write the verdict, or find the one that stands."""
-        from airflow_mlops.records import Manifest, RecordRef
+        from airflow_mlops.records import Manifest, RecordRef, sha256_digest
 
         project, ledger = self.load()
+        rules_digest = sha256_digest(project.spec.gate.model_dump_json().encode())
         manifest = ledger.read(Manifest, RecordRef.parse(str(self.manifest)))
         champion = champion_manifest(ledger, project.name)
-        verdict = _standing_verdict(ledger, manifest, champion)
+        verdict = _standing_verdict(ledger, manifest, champion, rules_digest)
         if verdict is None:
-            verdict = ledger.write(self._judge(context, project, ledger, manifest, champion))
+            verdict = ledger.write(self._judge(context, project, ledger, manifest, champion, rules_digest))
         reasons = "; ".join(verdict.reasons)
         return self.leave(context, verdict, f"{manifest.night} {verdict.decision}: {reasons}", report=True)
 
     def _judge(
-        self, context: Context, project: Project, ledger: Ledger, manifest: Manifest, champion: Manifest | None
+        self,
+        context: Context,
+        project: Project,
+        ledger: Ledger,
+        manifest: Manifest,
+        champion: Manifest | None,
+        rules_digest: str,
     ) -> Verdict:
         from airflow_mlops.gate import judge, read_paired
-        from airflow_mlops.records import Golden, Verdict, sha256_digest
+        from airflow_mlops.records import Golden, Verdict
 
         golden = ledger.read(Golden, manifest.golden)
         with tempfile.TemporaryDirectory(prefix=f"gate-{project.name}-") as scratch:
             folder = Path(scratch)
-            sets: dict[str, Any] = {}
-            predictions: Path | None = None
-            for name, pins in (("golden", golden.partitions), ("recent", manifest.recent)):
-                challenger_file = predict(project, ledger, manifest, pins, folder / f"challenger-{name}")
-                champion_file = (
-                    predict(project, ledger, champion, pins, folder / f"champion-{name}") if champion else None
+            # A night that the champion was trained on would be judged by what it knows by heart.
+            known = {pin.night for pin in champion.snapshot} if champion else set()
+            recent = [pin for pin in manifest.recent if pin.night not in known]
+            sets = {"golden": golden.partitions, "recent": tuple(recent)}
+            # One process a model: most of its time is the start.
+            both = [*golden.partitions, *recent]
+            challenger_files = _by_set(predict(project, ledger, manifest, both, folder / "challenger"), sets)
+            champion_files = (
+                _by_set(predict(project, ledger, champion, both, folder / "champion"), sets) if champion else {}
+            )
+            paired = {
+                name: read_paired(
+                    challenger_files[name], champion_files.get(name), expected_rows=sum(pin.rows for pin in pins)
                 )
-                sets[name] = read_paired(challenger_file, champion_file)
-                predictions = predictions or challenger_file
-            judgement = judge(project.spec.gate, golden=sets["golden"], recent=sets["recent"], seed=manifest.seed)
-            stored = ledger.put_blob(predictions) if predictions else None
+                for name, pins in sets.items()
+            }
+            judgement = judge(project.spec.gate, golden=paired["golden"], recent=paired["recent"], seed=manifest.seed)
+            stored = ledger.put_blob(challenger_files["golden"])
         return Verdict(
             model=project.name,
             decision=judgement.decision,
             manifest=manifest.ref,
             champion=champion.ref if champion else None,
             artefact_digest=manifest.artefact.digest,
-            rules_digest=sha256_digest(project.spec.gate.model_dump_json().encode()),
+            rules_digest=rules_digest,
             golden=golden.ref,
-            recent=manifest.recent,
+            recent=tuple(recent),
             rules=judgement.rules,
             reasons=judgement.reasons,
             predictions_digest=stored,
@@ -185,14 +199,31 @@ def predict(project: Project, ledger: Ledger, manifest: Manifest, pins: Collecti
     )
 
 
-def _standing_verdict(ledger: Ledger, manifest: Manifest, champion: Manifest | None) -> Verdict | None:
-    """Find a verdict on this challenger that is in force: against today's champion, or by which it became that."""
+def _by_set(predictions: Path, sets: Mapping[str, Collection[PartitionPin]]) -> dict[str, Path]:
+    """Divide a file of predictions by the nights of each set."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(predictions)
+    files = {}
+    for name, pins in sets.items():
+        files[name] = predictions.with_name(f"{name}.parquet")
+        nights = pa.array([str(pin.night) for pin in pins], pa.string())
+        pq.write_table(table.filter(pc.is_in(table["night"], nights)), files[name])
+    return files
+
+
+def _standing_verdict(
+    ledger: Ledger, manifest: Manifest, champion: Manifest | None, rules_digest: str
+) -> Verdict | None:
+    """Find the verdict in force: by today's rules against today's champion, or the one that made it the champion."""
     from airflow_mlops.records import Verdict
 
     pointer = ledger.pointer(manifest.model, "champion")
     for verdict in ledger.all(Verdict, f"{manifest.model}/"):
         promoted = pointer is not None and pointer.to == verdict.ref
-        against_today = verdict.champion == (champion.ref if champion else None)
-        if verdict.manifest == manifest.ref and (promoted or against_today):
+        today = verdict.rules_digest == rules_digest and verdict.champion == (champion.ref if champion else None)
+        if verdict.manifest == manifest.ref and (promoted or today):
             return verdict
     return None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.errors import ConfigError, LedgerError, RemoteJobFailed
 from airflow_mlops.links import EndpointLink, MlflowRunLink, RecordLink
 from airflow_mlops.operators.gate import registration_of
+from airflow_mlops.operators.service import go_live, golden_answers, stage, switch, target_of
 from airflow_mlops.operators.stage import StageOperator, asset_references
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_mlops.ledger import Ledger
     from airflow_mlops.project import Project
-    from airflow_mlops.records import Bento, Deployment, Verdict
+    from airflow_mlops.records import Deployment, Verdict
     from airflow_mlops.serving.local import LocalTarget
 
 __all__ = [
@@ -30,15 +30,7 @@ __all__ = [
     "RollbackDeploymentOperator",
     "ShiftTrafficOperator",
     "VerifyDeploymentOperator",
-    "serving_home",
 ]
-
-_HOME_VARIABLE = "AIRFLOW_MLOPS_SERVING_HOME"
-
-
-def serving_home() -> Path:
-    """Folder in which the local target keeps its processes' state, from ``AIRFLOW_MLOPS_SERVING_HOME``."""
-    return Path(os.environ.get(_HOME_VARIABLE, "~/.airflow-mlops/serving")).expanduser()
 
 
 class BuildBentoOperator(StageOperator):
@@ -195,7 +187,7 @@ class VerifyDeploymentOperator(StageOperator):
             )
         staged = stage(project, ledger, bento)
         self.links["Endpoint"] = staged.url
-        rows, expected = _golden_answers(ledger, verdict)
+        rows, expected = golden_answers(ledger, verdict)
         proof = verify(
             staged.url,
             rows,
@@ -256,14 +248,13 @@ class ShiftTrafficOperator(StageOperator):
         deployment = ledger.read(Deployment, RecordRef.parse(str(self.deployment)))
         target = target_of(project)
         if self.moves_nothing:
-            live = target.live()
-            if live is None or live.version != deployment.served_version:
-                target.retire(deployment.served_version)
+            target.retire_idle()
             return self.leave(context, deployment, f"dry run: {deployment.served_version} would go live")
         champion = ledger.pointer(project.name, "champion")
         if champion is None or champion.to != deployment.verdict:
             # A newer champion was promoted while this one was being proved: its own run deploys it.
-            target.retire(deployment.served_version)
+            target.retire_idle()
+            self.leave(context, deployment, f"{deployment.served_version} is no longer the champion")
             raise AirflowSkipException(f"{deployment.served_version} is no longer the champion.")
         go_live(project, ledger, deployment, reason=f"verified on {deployment.rows_verified} golden rows")
         self.links["Endpoint"] = target.url
@@ -275,15 +266,19 @@ class RollbackDeploymentOperator(StageOperator):
 
     Needs neither MLflow's files nor a build: the record names the Bento's archive in the store.
 
+    Before anything was ever live there is nothing to go back to. Then the first model stays the champion, unserved:
+    the next challenger needs somebody to be judged against, and to deploy it once the cause is mended takes no new
+    training. Where a newer champion was promoted meanwhile, it stays too: a run of its own deploys it.
+
     Parameters
     ----------
     project : str or Path
         Folder of the model project.
     to : {"live", "previous"}
         ``live``: a promoted model could not be deployed; what is live stays, and becomes the champion again.
-        ``previous``: what is live is taken back to the one before it.
+        ``previous``: what is live is taken back to the one before it, once in a DAG run however often it is retried.
     reason : str
-        Kept with the pointer.
+        Kept with the pointers.
     dry_run : bool
         Say what would be done, and only stop what was staged.
     mlflow_conn_id : str
@@ -310,105 +305,65 @@ class RollbackDeploymentOperator(StageOperator):
         self.moves_nothing = dry_run
         self.mlflow_conn_id = mlflow_conn_id
 
-    def run_stage(self, context: Context) -> str | None:
+    def run_stage(self, context: Context) -> str:
         """Go back, and let the champion follow."""
         from airflow_mlops.records import Deployment
 
         project, ledger = self.load()
         target = target_of(project)
         live = ledger.pointer(project.name, "live")
-        if self.moves_nothing:
-            self.tell(context, "dry run: nothing was live that would be taken back")
-            return None
         if live is None:
-            self._follow(ledger, project, None)
+            self._nothing_to_go_back_to(context, project, target)
+        # The run's name in the reason tells a retry, which must not go back one more, from a second rollback.
+        run = context["dag_run"]
+        reason = f"{self.reason} ({run.dag_id}/{run.run_id})"
+        stepping = self.to == "previous" and live.reason != reason
+        if stepping and not live.history:
+            raise LedgerError(
+                f"expected a deployment of {project.name} before {live.to}, it is the first. "
+                "Nothing was changed: to stop serving it, end its process."
+            )
+        deployment = ledger.read(Deployment, live.history[0] if stepping else live.to)
+        if self.moves_nothing:
             target.retire_idle()
-            self.tell(context, "nothing was ever live: the model has no champion until one is deployed")
-            return None
-        if self.to == "previous":
-            if not live.history:
-                raise LedgerError(f"expected a deployment of {project.name} before {live.to}, it is the first.")
-            deployment = ledger.read(Deployment, live.history[0])
-            switch(project, ledger, deployment)
-            live = ledger.step_back(live, reason=self.reason, now=dt.datetime.now(dt.UTC))
-        deployment = ledger.read(Deployment, live.to)
-        self._follow(ledger, project, deployment)
+            return self.leave(context, deployment, f"dry run: {deployment.served_version} would answer: {self.reason}")
+        switch(project, ledger, deployment)
+        if stepping:
+            ledger.step_back(live, reason=reason, now=dt.datetime.now(dt.UTC))
+        self._champion_follows(context, ledger, deployment, reason)
         target.retire_idle()
         self.links["Endpoint"] = target.url
         return self.leave(context, deployment, f"{deployment.served_version} answers at {target.url}: {self.reason}")
 
-    def _follow(self, ledger: Ledger, project: Project, deployment: Deployment | None) -> None:
+    def _nothing_to_go_back_to(self, context: Context, project: Project, target: LocalTarget) -> NoReturn:
+        if self.to == "previous":
+            raise LedgerError(
+                f"expected a deployment of {project.name} to take back, nothing was ever live. "
+                f"Run the DAG {project.name}_deploy first."
+            )
+        # Also what was made live and could not be recorded: nobody is answered by what the chain does not name.
+        if not self.moves_nothing:
+            target.stop_all()
+        target.retire_idle()
+        story = "nothing was ever live: the champion stays unserved. Mend the cause, then clear build_bento"
+        self.tell(context, story)
+        raise AirflowSkipException(story)
+
+    def _champion_follows(self, context: Context, ledger: Ledger, deployment: Deployment, reason: str) -> None:
         """Let the champion's pointer and alias name what is served."""
         from airflow_mlops.hooks.mlflow import MlflowHook
         from airflow_mlops.records import Manifest, Verdict
 
-        champion = ledger.pointer(project.name, "champion")
-        if deployment is None or champion is None:
+        champion = ledger.pointer(deployment.model, "champion")
+        deployed = asset_references(context, "verdict")
+        if deployed and champion is not None and str(champion.to) not in (deployed[-1], str(deployment.verdict)):
+            self.log.info("%s was promoted meanwhile: it stays the champion, its own run deploys it", champion.to)
             return
-        ledger.move(
-            project.name,
-            "champion",
-            deployment.verdict,
-            seen=champion,
-            reason=self.reason,
-            now=dt.datetime.now(dt.UTC),
-        )
+        now = dt.datetime.now(dt.UTC)
+        ledger.move(deployment.model, "champion", deployment.verdict, seen=champion, reason=reason, now=now)
         manifest = ledger.read(Manifest, ledger.read(Verdict, deployment.verdict).manifest)
         registration = registration_of(ledger, manifest)
         if registration is not None:
             MlflowHook(self.mlflow_conn_id).set_alias(
                 registration.registered_model, "champion", registration.registered_version
             )
-
-
-def target_of(project: Project) -> LocalTarget:
-    """Where the project is served."""
-    from airflow_mlops.serving.local import LocalTarget
-
-    return LocalTarget(serving_home(), project.name, project.spec.serving.port)
-
-
-def stage(project: Project, ledger: Ledger, bento: Bento) -> Any:
-    """Start a Bento from the store's archive unless it runs already."""
-    with tempfile.TemporaryDirectory(prefix=f"stage-{project.name}-") as scratch:
-        archive = ledger.fetch_blob(bento.archive_digest, Path(scratch) / f"{project.name}.bento")
-        return target_of(project).stage(archive, bento.tag)
-
-
-def switch(project: Project, ledger: Ledger, deployment: Deployment) -> None:
-    """Let users' requests go to a deployment."""
-    from airflow_mlops.records import Bento
-
-    stage(project, ledger, ledger.read(Bento, deployment.bento))
-    target_of(project).make_live(deployment.served_version)
-
-
-def go_live(project: Project, ledger: Ledger, deployment: Deployment, *, reason: str) -> None:
-    """Switch to a deployment, move the pointer, retire the others."""
-    seen = ledger.pointer(project.name, "live")
-    switch(project, ledger, deployment)
-    ledger.move(project.name, "live", deployment.ref, seen=seen, reason=reason, now=dt.datetime.now(dt.UTC))
-    target_of(project).retire_idle()
-
-
-def _golden_answers(ledger: Ledger, verdict: Verdict) -> tuple[list[dict[str, float]], list[float]]:
-    """Golden rows as requests, and the predictions of them that the gate judged."""
-    from airflow_mlops.records import Golden, Manifest
-    from airflow_mlops.table import read_table
-
-    if verdict.predictions_digest is None:
-        raise LedgerError(f"expected the gate's predictions with {verdict.ref}, there are none. Run the gate again.")
-    manifest = ledger.read(Manifest, verdict.manifest)
-    golden = ledger.read(Golden, verdict.golden)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        judged = read_table(ledger.fetch_blob(verdict.predictions_digest, folder / "judged.parquet")).to_pydict()
-        answers = dict(zip(judged["row_id"], judged["y_pred"], strict=True))
-        rows: list[dict[str, float]] = []
-        expected: list[float] = []
-        for pin in golden.partitions:
-            table = read_table(ledger.fetch_blob(pin.digest, folder / f"{pin.night}.parquet"), manifest.features)
-            for number, row in enumerate(table.to_pylist()):
-                rows.append(row)
-                expected.append(answers[f"{pin.night}:{number}"])
-    return rows, expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ class TrainModelOperator(StageOperator):
 
     One thing is trained once: data, code, configuration and seed make a fingerprint, and where the ledger holds a
     manifest of it, that one is returned. A model is trained at most once in ``cooldown_nights``; a request that comes
-    too early, or whose night is already trained on, is skipped.
+    too early is skipped, unless the last training is still unknown to MLflow: then that one is carried on with.
 
     Parameters
     ----------
@@ -98,14 +98,15 @@ class TrainModelOperator(StageOperator):
         fingerprint = sha256_digest(json.dumps(identity).encode())
         manifest = ledger.find(Manifest, f"{project.name}/{short(fingerprint)}")
         if manifest is None:
-            ends = cooldown_ends(
-                list(ledger.all(Manifest, f"{project.name}/")),
-                cooldown_nights=project.spec.training.cooldown_nights,
-            )
-            if ends is not None and night < ends and not forced:
-                self.tell(context, f"{night} not trained: cooling down until {ends}")
-                raise AirflowSkipException(f"the last training is too recent: cooling down until the night {ends}")
-            manifest = ledger.write(self._train(context, project, ledger, golden, split, code, fingerprint, night))
+            trained = list(ledger.all(Manifest, f"{project.name}/"))
+            ends = cooldown_ends(trained, cooldown_nights=project.spec.training.cooldown_nights)
+            if ends is None or night >= ends or forced:
+                manifest = ledger.write(self._train(context, project, ledger, golden, split, code, fingerprint, night))
+            else:
+                manifest = _unregistered(ledger, trained)
+        if manifest is None:
+            self.tell(context, f"{night} not trained: cooling down until {ends}")
+            raise AirflowSkipException(f"the last training is too recent: cooling down until the night {ends}")
         self._register(context, project, ledger, manifest)
         figures = ", ".join(f"{name} {value:.4g}" for name, value in sorted(manifest.metrics.items())[:4])
         return self.leave(
@@ -223,3 +224,11 @@ class TrainModelOperator(StageOperator):
             )
         if registration.run_url:
             self.links["MLflow run"] = registration.run_url
+
+
+def _unregistered(ledger: Ledger, trained: Sequence[Manifest]) -> Manifest | None:
+    """The last training, if MLflow was away for so long that nothing came of it."""
+    from airflow_mlops.records import Registration, short
+
+    last = max(trained, key=lambda manifest: manifest.finished_at)
+    return None if ledger.find(Registration, f"{last.model}/{short(last.ref.digest)}") else last

@@ -105,7 +105,7 @@ class TrainingSpec(Section):
     window_nights: int = Field(default=90, ge=1, description="Newest good nights that are trained on.")
     min_nights: int = Field(default=28, ge=1, description="Fewer good nights than this are not trained on.")
     cooldown_nights: int = Field(default=7, ge=0, description="Nights between two trainings of this model.")
-    seed: int = Field(default=0, ge=0, description="Seed of every random generator.")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of every random generator.")
     runner: Literal["process"] = Field(default="process", description="Where training runs.")
     resources: Resources = Resources()
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.boundary import NIGHT, airflow_errors
+from airflow_mlops.errors import ConfigError
 from airflow_mlops.polling import Ended, decide
 
 if TYPE_CHECKING:
@@ -38,7 +39,12 @@ class LookoutSensor(BaseOperator):
     deferrable : bool
         Wait in the triggerer, without a worker's slot.
     soft_fail : bool
-        Skip instead of failing when it did not come.
+        Skip instead of failing when it did not come in time.
+
+    Raises
+    ------
+    ConfigError
+        If ``poll_seconds`` is not positive: the triggerer would do nothing else.
     """
 
     template_fields: Collection[str] = ()
@@ -53,6 +59,8 @@ class LookoutSensor(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if poll_seconds <= 0:
+            raise ConfigError(f"expected poll_seconds above 0 in {self.task_id}, got {poll_seconds}. Try 30.")
         self.poll_seconds = poll_seconds
         self.timeout_seconds = timeout_seconds
         self.deferrable = deferrable
@@ -94,9 +102,8 @@ class LookoutSensor(BaseOperator):
         del context
         if event["error"] is None:
             return event["found"]
-        if self.soft_fail:
-            raise AirflowSkipException(event["error"])
-        kind = AirflowException if "deadline" in event["error"] else AirflowFailException
+        # Never retried: the wait was as long as it was meant to be, and a lasting answer does not change.
+        kind = AirflowSkipException if self.soft_fail and event["late"] else AirflowFailException
         raise kind(event["error"])
 
 

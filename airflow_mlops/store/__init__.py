@@ -50,7 +50,10 @@ class Store(Protocol):
         """Write unless the key is there; True if this call wrote it."""
 
     def replace(self, key: str, data: bytes, *, etag: str) -> bool:
-        """Write only over the bytes that ``etag`` names; True if this call wrote it."""
+        """Write only over the bytes that ``etag`` names; True if this call wrote it.
+
+        The tag names content: whoever writes must change it, as a pointer's count of moves does.
+        """
 
     def put_file(self, key: str, path: Path) -> None:
         """Upload a file unless the key is there: for content that is named by its digest."""

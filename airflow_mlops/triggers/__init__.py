@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_mlops.polling import Ended, decide
 
-__all__ = ["AliasChangedTrigger", "EndpointTrigger", "LookoutTrigger", "PartitionTrigger"]
+__all__ = ["AliasChangedTrigger", "EndpointTrigger", "LookoutTrigger", "ModelAliasTrigger", "PartitionTrigger"]
 
 
 class LookoutTrigger(BaseTrigger):
@@ -184,6 +184,8 @@ class EndpointTrigger(LookoutTrigger):
 class AliasChangedTrigger(BaseEventTrigger):
     """Wake an asset whenever an MLflow alias names another version: for ``AssetWatcher(trigger=...)``.
 
+    A change that is made and undone between two looks, or while no triggerer runs, is not seen.
+
     Parameters
     ----------
     model : str
@@ -212,7 +214,7 @@ class AliasChangedTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for every change; while MLflow is away, wait."""
-        from airflow_mlops.errors import RemoteUnavailable
+        from airflow_mlops.errors import RemoteError
         from airflow_mlops.hooks.mlflow import MlflowHook
 
         hook = MlflowHook(self.mlflow_conn_id)
@@ -221,7 +223,8 @@ class AliasChangedTrigger(BaseEventTrigger):
         while True:
             try:
                 version = await asyncio.to_thread(hook.alias, self.model, self.alias)
-            except RemoteUnavailable as error:
+            except RemoteError as error:
+                # Also a refusal: a watcher that ends is never started again, and MLflow may change its mind.
                 self.log.warning("%s", error)
             else:
                 if started and version != known:

@@ -45,6 +45,10 @@ class AirflowApi:
     def __init__(self, address: str) -> None:
         self._http = httpx.Client(base_url=f"{address}/api/v2", timeout=30.0)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
     def healthy(self) -> bool:
         """Whether scheduler, triggerer and DAG processor beat."""
         health = self._http.get("/monitor/health").raise_for_status().json()

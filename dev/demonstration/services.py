@@ -105,6 +105,8 @@ def airflow_environment(home: Path, ports: Ports, *, dags: Path, extra: Mapping[
         "DO_NOT_TRACK": "1",
         "BENTOML_DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Its nine runners of background jobs (2 GB) have nothing to do here.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "SODA_CORE_TELEMETRY_ENABLED": "false",
         **extra,
     }
@@ -128,6 +130,7 @@ class Services:
 
     def __post_init__(self) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
+        self._before = frozenset(psutil.Process().children(recursive=True))
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def call(self, name: str, command: Sequence[str]) -> None:
@@ -197,17 +200,21 @@ class Services:
     def stop(self) -> None:
         """End everything that was started, and whatever that left behind."""
         for ask in (signal.SIGTERM, signal.SIGKILL):
-            left = psutil.Process().children(recursive=True)
+            left = self._below()
             for process in left:
                 with contextlib.suppress(psutil.Error):
                     process.send_signal(ask)
             psutil.wait_procs(left, timeout=_GRACE_SECONDS)
         # What is orphaned while its parent dies comes to us afterwards.
-        for process in psutil.Process().children(recursive=True):
+        for process in self._below():
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 process.wait(_GRACE_SECONDS)
         self.running.clear()
+
+    def _below(self) -> list[psutil.Process]:
+        """Everything below this process but what was there before: that is somebody else's."""
+        return [process for process in psutil.Process().children(recursive=True) if process not in self._before]
 
 
 def _kept_secret(path: Path, make: Callable[[], str]) -> str:

@@ -11,6 +11,8 @@ from rich.text import Text
 
 __all__ = ["Night", "Split", "table_of"]
 
+# Columns of a cell: a line a night. The JSON and the record's page have every reason whole.
+_WIDEST = 44
 _COLOURS = {
     "passed": "green",
     "quarantined": "red",
@@ -63,13 +65,13 @@ def table_of(nights: list[Night], *, title: str) -> Table:
     """Draw the timeline."""
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
     for column in ("night", "quality", "drift", "training", "verdict", "served"):
-        table.add_column(column, no_wrap=column in ("night", "served"), overflow="fold")
+        table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=_WIDEST)
     for night in nights:
-        mark = f"\ncorrupted on purpose: {night.corrupted}" if night.corrupted else ""
+        why = f"corrupted on purpose ({night.corrupted}): {night.quality_reason}" if night.corrupted else ""
         table.add_row(
             f"{night.night:%a %Y-%m-%d}",
-            _coloured(night.quality, night.quality_reason + mark if night.quality == "quarantined" else mark),
-            _coloured(night.drift, night.drift_reason if night.drift in ("drift", "watch", "insufficient") else ""),
+            _coloured(night.quality, why or night.quality_reason),
+            _coloured(night.drift, "" if night.drift == "stable" else night.drift_reason),
             night.training,
             _coloured(night.verdict, night.verdict_reason),
             night.served or "-",
@@ -80,10 +82,5 @@ def table_of(nights: list[Night], *, title: str) -> Table:
 def _coloured(word: str, reason: str) -> Text:
     text = Text(word, style=_COLOURS.get(word, ""))
     if reason:
-        shown = reason if len(reason) <= _SHOWN else f"{reason[:_SHOWN]}..."
-        text.append(f"\n{shown.strip()}", style="dim")
+        text.append(f" {reason}", style="dim")
     return text
-
-
-# Characters of a reason in the table; the JSON and the record's page have the whole.
-_SHOWN = 130

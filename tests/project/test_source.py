@@ -135,7 +135,8 @@ def test_imports_need_a_requirement(tmp_path: Path) -> None:
     (tmp_path / "network.py").write_text("")
     code = (
         "import os, numpy\nimport yaml as y\nfrom airflow_mlops.training import TrainingContext\n"
-        "import network\nfrom . import beside\n\ndef train(context):\n    from pydantic.fields import Field\n    import numpy\n"
+        "import network\nfrom . import beside\n\n"
+        "def train(context):\n    from pydantic.fields import Field\n    import numpy\n"
     )
     source = Source(tmp_path / "train.py", ast.parse(code))
     faults = faults_of_imports(tmp_path, [source], {})

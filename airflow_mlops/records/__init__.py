@@ -1,0 +1,53 @@
+"""The frozen values that cross rooms, with their JSON and its version.
+
+A record is written once and names, by digest, the records that it rests on:
+
+    quality -> drift -> manifest -> verdict -> bento -> deployment
+
+Its ``key`` is its identity (what it is about), its ``digest`` its content. Two workers that do the same work
+make records of one key, so that one of them is kept.
+"""
+
+from __future__ import annotations
+
+from airflow_mlops.records.model import Artefact, Decision, Golden, Manifest, Registration, RuleResult, Verdict
+from airflow_mlops.records.night import (
+    Baseline,
+    CheckOutcome,
+    CheckResult,
+    Drift,
+    DriftLimit,
+    DriftVerdict,
+    FeatureDrift,
+    Quality,
+)
+from airflow_mlops.records.record import Instant, PartitionPin, Record, RecordRef, Value, sha256_digest, short
+from airflow_mlops.records.service import Bento, Deployment, Pointer
+
+__all__ = [
+    "Artefact",
+    "Baseline",
+    "Bento",
+    "CheckOutcome",
+    "CheckResult",
+    "Decision",
+    "Deployment",
+    "Drift",
+    "DriftLimit",
+    "DriftVerdict",
+    "FeatureDrift",
+    "Golden",
+    "Instant",
+    "Manifest",
+    "PartitionPin",
+    "Pointer",
+    "Quality",
+    "Record",
+    "RecordRef",
+    "Registration",
+    "RuleResult",
+    "Value",
+    "Verdict",
+    "sha256_digest",
+    "short",
+]

@@ -40,8 +40,9 @@ STAGES = ("quality", "drift", "retrain", "deploy")
 HISTORY_NIGHTS = 42
 # Every n-th night of the history is golden; 6, so that the weekdays take turns.
 GOLDEN_EVERY = 6
-# The first played night: in the real data a week before the first warm spell of 2011.
-FIRST_NIGHT = dt.date(2011, 2, 12)
+# The first played night. In the bike sharing data a warm spell follows a week later; in the generated stream, spring.
+FIRST_NIGHT_OF_DATA = dt.date(2011, 2, 12)
+FIRST_NIGHT_GENERATED = dt.date(2011, 3, 20)
 # Which of the played nights is corrupted on purpose, counted from 1, and how.
 CORRUPT_NIGHT, CORRUPT_HOW = 4, "unit"
 SEED = 2011
@@ -59,7 +60,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--project", type=Path, default=ROOT / "dags" / "bike_demand", help="model project to run")
     parser.add_argument("--nights", type=int, default=21, help="nights to play (default 21)")
-    parser.add_argument("--start", type=dt.date.fromisoformat, default=FIRST_NIGHT, help="first night to play")
+    parser.add_argument("--start", type=dt.date.fromisoformat, help="first night to play")
     parser.add_argument("--exit", action="store_true", help="end when the nights are played, instead of staying up")
     parser.add_argument("--json", type=Path, help="write the timeline to this file")
     parser.add_argument(
@@ -93,7 +94,9 @@ def play(options: argparse.Namespace) -> int:
     began = time.monotonic()
     # One home a source: records of one stream say nothing about another.
     source = options.data.resolve() if options.data else Path("generated")
-    identity = f"{source} {options.project.resolve()} {options.start}"
+    hours = read_hours(options.data) if options.data else _generated(options)
+    start = options.start or _first_night(hours, options)
+    identity = f"{source} {options.project.resolve()} {start}"
     home: Path = (options.home / f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}").resolve()
     home.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(home).free) < NEEDED_BYTES:
@@ -104,8 +107,7 @@ def play(options: argparse.Namespace) -> int:
     project = load_project(options.project)
     ports = Ports(options.airflow_port, options.mlflow_port, project.spec.serving.port)
     check_ports(ports)
-    hours = read_hours(options.data) if options.data else _generated(options)
-    history, nights = _plan(hours, options)
+    history, nights = _plan(hours, start, options.nights)
     ledger = Ledger(open_store(str(home / "store")))
     _lay_history(project, ledger, hours, history)
     services = Services(home / "logs", _environment(home, ports, project))
@@ -141,18 +143,24 @@ def play(options: argparse.Namespace) -> int:
 
 
 def _generated(options: argparse.Namespace) -> pa.Table:
-    return generated_hours(
-        options.start - dt.timedelta(days=HISTORY_NIGHTS), nights=HISTORY_NIGHTS + options.nights, seed=SEED
-    )
+    start = options.start or FIRST_NIGHT_GENERATED
+    return generated_hours(start - dt.timedelta(days=HISTORY_NIGHTS), nights=HISTORY_NIGHTS + options.nights, seed=SEED)
 
 
-def _plan(hours: pa.Table, options: argparse.Namespace) -> tuple[list[dt.date], list[dt.date]]:
+def _first_night(hours: pa.Table, options: argparse.Namespace) -> dt.date:
+    if not options.data:
+        return FIRST_NIGHT_GENERATED
     known = nights_of(hours)
-    history = [night for night in known if night < options.start][-HISTORY_NIGHTS:]
-    nights = [night for night in known if night >= options.start][: options.nights]
-    if len(history) < HISTORY_NIGHTS or len(nights) < options.nights:
+    return FIRST_NIGHT_OF_DATA if FIRST_NIGHT_OF_DATA in known else known[min(HISTORY_NIGHTS, len(known) - 1)]
+
+
+def _plan(hours: pa.Table, start: dt.date, count: int) -> tuple[list[dt.date], list[dt.date]]:
+    known = nights_of(hours)
+    history = [night for night in known if night < start][-HISTORY_NIGHTS:]
+    nights = [night for night in known if night >= start][:count]
+    if len(history) < HISTORY_NIGHTS or len(nights) < count:
         raise ServiceFault(
-            f"expected {HISTORY_NIGHTS} nights before {options.start} and {options.nights} from there on, the data has "
+            f"expected {HISTORY_NIGHTS} nights before {start} and {count} from there on, the data has "
             f"{len(history)} and {len(nights)} ({known[0]} to {known[-1]}). Choose another --start or fewer --nights."
         )
     return history, nights

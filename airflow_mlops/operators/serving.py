@@ -342,9 +342,10 @@ class RollbackDeploymentOperator(StageOperator):
                 f"Run the DAG {project.name}_deploy first."
             )
         # Also what was made live and could not be recorded: nobody is answered by what the chain does not name.
-        if not self.moves_nothing:
+        if self.moves_nothing:
+            target.retire_idle()
+        else:
             target.stop_all()
-        target.retire_idle()
         story = "nothing was ever live: the champion stays unserved. Mend the cause, then clear build_bento"
         self.tell(context, story)
         raise AirflowSkipException(story)

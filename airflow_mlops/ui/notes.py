@@ -52,9 +52,8 @@ def _note(dag_run: DagRun) -> None:
             standing = dag_run.dag_run_note
             if standing is not None and standing.user_id is not None:
                 return  # a person wrote it
-            told = "\n".join(_stories(dag_run, session))
-            if told:
-                dag_run.note = told if len(told) <= _NOTE_LENGTH else f"{told[: _NOTE_LENGTH - 1]}…"
+            if told := _stories(dag_run, session):
+                dag_run.note = "\n".join(_shortened(told))
     except Exception:  # the scheduler lives on, whatever is wrong with a note
         log.warning("No note for the run %s of %s", dag_run.run_id, dag_run.dag_id, exc_info=True)
 
@@ -74,3 +73,12 @@ def _stories(dag_run: DagRun, session: Session) -> list[str]:
     spoke = {task for task, _ in stories}
     silent = [task for task in session.scalars(failed.order_by(TaskInstance.end_date)) if task not in spoke]
     return [*(str(story) for _, story in stories), *(f"{task} failed" for task in silent)]
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    """Lines that fit a note together; where they do not, each is cut to the same length."""
+    if len("\n".join(lines)) <= _NOTE_LENGTH:
+        return lines
+    share = max(_NOTE_LENGTH // len(lines) - 1, 2)
+    cut = [line if len(line) <= share else f"{line[: share - 1]}…" for line in lines]
+    return cut[: _NOTE_LENGTH // (share + 1)]

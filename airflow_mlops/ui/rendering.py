@@ -123,5 +123,5 @@ def _text_of_tuple(values: tuple[Any, ...]) -> str:
     if values and all(isinstance(value, PartitionPin) for value in values):
         return in_words(values)
     if values and all(isinstance(value, str) for value in values):
-        return ", ".join(values)
+        return "; ".join(values)
     return ""

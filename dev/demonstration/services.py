@@ -210,6 +210,9 @@ class Services:
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 process.wait(_GRACE_SECONDS)
+        for server in self.running.values():
+            # It is gone; Python wants to have asked, too.
+            server.wait(_GRACE_SECONDS)
         self.running.clear()
 
     def _below(self) -> list[psutil.Process]:

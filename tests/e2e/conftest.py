@@ -43,7 +43,7 @@ HISTORY_NIGHTS = 16
 PLAYED_NIGHTS = 9
 FIRST = dt.date(2025, 2, 1)
 # The machine may be busy with other work; nothing waits as long as this unless it is stuck.
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 100.0
 QUIET_SECONDS = 5.0
 
 R = TypeVar("R", bound=Record)
@@ -94,7 +94,10 @@ def train(context):
     return fit(context)
 """
 
+# Airflow looks only into files that speak of DAGs.
 LOOP = """
+'''The four DAGs of a model, in a hurry.'''
+
 from datetime import timedelta
 
 from airflow_mlops.loop import retrain_on_drift

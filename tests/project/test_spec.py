@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops.errors import ConfigError
-from airflow_mlops.project import Fault, ProjectFaults, load_project
+from airflow_mlops.project import Fault, ProjectFaults, load_project, spec
 
 Edit = Callable[[str, str, str], None]
 
@@ -106,3 +106,15 @@ def test_what_is_no_toml(project: Path, content: bytes, line: int | None) -> Non
     (fault,) = _faults(project)
     assert fault.line == line
     assert "expected TOML" in fault.message or "expected UTF-8" in fault.message
+
+
+def test_the_guide_names_every_key() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "model-project.md").read_text(encoding="utf-8")
+    sections = [spec.ModelSpec, spec.DataSpec, spec.QualitySpec, spec.DriftSpec, spec.TrainingSpec, spec.Resources]
+    sections += [spec.GateSpec, spec.RuleSpec, spec.ServingSpec]
+    tables = {"data", "quality", "drift", "training", "gate", "serving", "resources", "rules"}
+    for section in sections:
+        for name, field in section.model_fields.items():
+            if name not in tables:
+                assert f"| `{name}` |" in guide
+                assert str(field.description) in guide

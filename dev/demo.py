@@ -130,6 +130,9 @@ def play(options: argparse.Namespace) -> int:
                 progress.update(bar, description=doing)
 
             player = Player(api, ledger, project, hours, tick)
+            if player.champion() not in (None, player.served()):
+                with _said(progress, "the champion of the last demo is served again"):
+                    player.redeploy()
             lines, peak = [], 0
             for index, night in enumerate(nights, start=1):
                 corrupt = CORRUPT_HOW if index == CORRUPT_NIGHT else None

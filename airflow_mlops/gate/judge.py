@@ -127,8 +127,13 @@ def _judged(rule: RuleSpec, predictions: Predictions | None, *, alpha: float, se
         estimate=evidence.estimate,
         low=evidence.low,
         high=evidence.high,
+        bound=_bound(rule),
         reason=f"{rule.metric} on {rule.on}: {why}: {decision}",
     )
+
+
+def _bound(rule: RuleSpec) -> float:
+    return {"absolute": rule.max, "non_inferior": rule.margin, "superior": 0.0}[rule.kind] or 0.0
 
 
 def _unmeasured(rule: RuleSpec, evidence: Evidence, champion_fault: str | None) -> tuple[Decision, str] | None:

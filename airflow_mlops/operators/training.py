@@ -96,9 +96,11 @@ class TrainModelOperator(StageOperator):
         if forced:
             identity.append(context["dag_run"].run_id)
         fingerprint = sha256_digest(json.dumps(identity).encode())
-        manifest = ledger.find(Manifest, f"{project.name}/{short(fingerprint)}")
+        trained = list(ledger.all(Manifest, f"{project.name}/"))
+        # A run trains once: cleared when more nights have come, it is still about the nights that it was about.
+        of_this_run = [one for one in trained if one.dag_run == self.stamp(context)["dag_run"]]
+        manifest = of_this_run[0] if of_this_run else ledger.find(Manifest, f"{project.name}/{short(fingerprint)}")
         if manifest is None:
-            trained = list(ledger.all(Manifest, f"{project.name}/"))
             ends = cooldown_ends(trained, cooldown_nights=project.spec.training.cooldown_nights)
             if ends is None or night >= ends or forced:
                 manifest = ledger.write(self._train(context, project, ledger, golden, split, code, fingerprint, night))

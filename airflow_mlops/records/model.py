@@ -96,7 +96,8 @@ class RuleResult(Value):
     """One rule of the gate on one set of rows.
 
     ``estimate`` is the metric itself for an absolute rule and, for a comparison, the challenger's loss less the
-    champion's as a share of the champion's; ``low`` and ``high`` bound it at the rule's confidence.
+    champion's as a share of the champion's; ``low`` and ``high`` are its interval at the rule's confidence, ``bound`` is
+    what it is held against.
     """
 
     rule: str
@@ -108,6 +109,7 @@ class RuleResult(Value):
     estimate: float
     low: float
     high: float
+    bound: float
     reason: str
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import airflow_mlops
-from airflow_mlops.errors import ConfigError, RemoteJobFailed
+from airflow_mlops.errors import ConfigError, RemoteError, RemoteJobFailed, RemoteUnavailable
 from airflow_mlops.training.child import EXIT_OUT_OF_MEMORY
 from airflow_mlops.training.order import TrainingOrder, TrainingResult
 
@@ -79,6 +79,8 @@ def run_training(
         If the output folder holds a finished run.
     RemoteJobFailed
         If it failed, with its last lines.
+    RemoteUnavailable
+        If it was killed from outside.
     """
     if order.result.exists():
         raise ConfigError(f"expected a fresh output folder, {order.result} exists. Give each run its own.")
@@ -119,6 +121,8 @@ def run_prediction(artefact_folder: Path, nights: Mapping[str, Path], *, out: Pa
     ------
     RemoteJobFailed
         If it failed, with its last lines.
+    RemoteUnavailable
+        If it was killed from outside.
     """
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +158,7 @@ def _run(job: _Job, on_line: Callable[[str], None]) -> None:
         )
     # The product appears whole and last: with it in hand, a library that crashes while the process ends is no matter.
     if not job.product.exists():
-        raise RemoteJobFailed(f"expected the {job.what} to succeed, {_ending(process, job)}{output.last_words()}")
+        raise _failure(process)(f"expected the {job.what} to succeed, {_ending(process, job)}{output.last_words()}")
 
 
 @contextlib.contextmanager
@@ -234,6 +238,11 @@ class _Output:
             self._on_line(line)
         elif self._shown == _LINES_SHOWN + 1:
             self._on_line(f"… more than {_LINES_SHOWN} lines; the rest is left out of this log")
+
+
+def _failure(process: subprocess.Popen[bytes]) -> type[RemoteError]:
+    # Its own limit ends it otherwise: SIGKILL comes from outside, where another try can find more room.
+    return RemoteUnavailable if process.returncode == -signal.SIGKILL else RemoteJobFailed
 
 
 def _ending(process: subprocess.Popen[bytes], job: _Job) -> str:

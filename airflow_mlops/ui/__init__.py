@@ -1,6 +1,6 @@
 """What the provider adds to the Airflow UI: pages that show the chain of records, and a note on every run.
 
-Every Airflow process imports this module; the pages themselves are imported by the api-server alone, on the first request.
+Every Airflow process imports this module; the pages are imported by the api-server alone, on the first request.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class MLOpsPlugin(AirflowPlugin):
             "href": f"{_ROOT}/mlops/",
             "destination": "nav",
             "url_route": "mlops",
-            "icon": _icon("#3f3f46"),
+            "icon": _icon("#8496ad"),
             "icon_dark_mode": _icon("#e4e4e7"),
         },
         {
@@ -64,7 +64,7 @@ class MLOpsPlugin(AirflowPlugin):
             "href": f"{_ROOT}/mlops/dag/{{DAG_ID}}",
             "destination": "dag",
             "url_route": "mlops-model",
-            "icon": _icon("#3f3f46"),
+            "icon": _icon("#8496ad"),
             "icon_dark_mode": _icon("#e4e4e7"),
         },
     ]

@@ -1,4 +1,6 @@
-"""The story of each run as its note: what the tasks told, one line each, where the grid shows it.
+"""The story of each run as its note: what the tasks told, one line each, what came of it first.
+
+The page of a run shows the first line, and the others on a click; the grid marks the runs that have a note.
 
 A listener: Airflow calls it in the scheduler (or in the api-server, when a person sets a state by hand), with the
 session that it commits itself.
@@ -55,10 +57,11 @@ def _note(dag_run: DagRun) -> None:
             if told := _stories(dag_run, session):
                 dag_run.note = "\n".join(_shortened(told))
     except Exception:  # the scheduler lives on, whatever is wrong with a note
-        log.warning("No note for the run %s of %s", dag_run.run_id, dag_run.dag_id, exc_info=True)
+        log.warning("No note for %r", dag_run, exc_info=True)
 
 
 def _stories(dag_run: DagRun, session: Session) -> list[str]:
+    """What the tasks told, latest first; before them the tasks that failed without a word."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
@@ -66,13 +69,13 @@ def _stories(dag_run: DagRun, session: Session) -> list[str]:
     told = select(XComModel.task_id, XComModel.value).where(
         XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == "story"
     )
-    stories = session.execute(told.order_by(XComModel.timestamp)).all()
+    stories = session.execute(told.order_by(XComModel.timestamp.desc())).all()
     failed = select(TaskInstance.task_id).where(
         TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id, TaskInstance.state == "failed"
     )
     spoke = {task for task, _ in stories}
-    silent = [task for task in session.scalars(failed.order_by(TaskInstance.end_date)) if task not in spoke]
-    return [*(str(story) for _, story in stories), *(f"{task} failed" for task in silent)]
+    silent = [task for task in session.scalars(failed.order_by(TaskInstance.end_date.desc())) if task not in spoke]
+    return [*(f"{task} failed" for task in silent), *(str(story) for _, story in stories)]
 
 
 def _shortened(lines: list[str]) -> list[str]:

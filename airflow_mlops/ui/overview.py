@@ -11,7 +11,7 @@ from airflow_mlops.records import Deployment, Drift, Manifest, Pointer, Quality,
 
 __all__ = ["Overview", "is_known", "models_of", "overview_of"]
 
-R = TypeVar("R", Quality, Drift)
+R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from typing import Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
@@ -90,7 +91,11 @@ def show_record(request: Request, user: GetUserDep, kind: str, key: str, view: s
     if record is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no record {kind}/{key} in {ledger.store.uri}.")
     require_access(user, dags_of([record]))
-    heading = {"record": record, "has_report": kind in _REPORTS, "registration": _registration(ledger, record)}
+    heading: dict[str, Any] = {
+        "record": record,
+        "has_report": kind in _REPORTS,
+        "registration": _registration(ledger, record),
+    }
     if view == "report" and kind in _REPORTS:
         return _page(request, f"report_{kind}.html", **heading, view=view, uri=ledger.store.uri)
     return _page(
@@ -179,7 +184,7 @@ def _registration(ledger: Ledger, record: Record) -> Registration | None:
     return ledger.find(Registration, f"{record.model}/{short(manifest.digest)}")
 
 
-def _page(request: Request, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: object) -> Response:
+def _page(request: Request, template: str, *, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
     root = request.scope["root_path"]
     context = {
         "root": root,
@@ -188,7 +193,7 @@ def _page(request: Request, template: str, *, status: HTTPStatus = HTTPStatus.OK
         "embedded": request.headers.get("sec-fetch-dest") == "iframe",
         **values,
     }
-    return HTMLResponse(render(template, context), status_code=status, headers=_HEADERS)
+    return HTMLResponse(render(template, context), status_code=int(status), headers=_HEADERS)
 
 
 def _message(

@@ -43,7 +43,6 @@ def _templates() -> Environment:
         "distance_bar": bars.distance_bar,
         "farthest": bars.farthest,
         "interval_bar": bars.interval_bar,
-        "bound_of": bars.bound_of,
     }
     return templates
 
@@ -54,10 +53,10 @@ def figure(value: float | None) -> str:
     Examples
     --------
     >>> figure(1234.5678), figure(0.00012345), figure(float("nan")), figure(None)
-    ('1,235', '0.0001234', '–', '–')
+    ('1,235', '0.0001234', '-', '-')
     """
     if value is None or math.isnan(value):
-        return "–"
+        return "-"
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004  four figures before the point

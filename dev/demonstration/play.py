@@ -70,6 +70,12 @@ class Player:
         line.seconds = time.monotonic() - began
         return line
 
+    def redeploy(self) -> None:
+        """Serve the champion again: the servers of an earlier demo ended with it, its records did not."""
+        dag_id = f"{self.project.name}_deploy"
+        run_id = self.api.trigger(dag_id, night=None)
+        self._ended("deploy", lambda: self.api.run(dag_id, run_id), "champion")
+
     def complete(self, line: Night) -> Night:
         """Fill a line from the records: what they do not say did not happen."""
         record = quality_by_night(self.ledger, self.project.name).get(line.night)
@@ -129,7 +135,7 @@ class Player:
         )
         return self._ended(stage, lambda: self.api.run(dag_id, started.run_id), night)
 
-    def _ended(self, stage: str, look: Callable[[], Run], night: dt.date) -> Run:
+    def _ended(self, stage: str, look: Callable[[], Run], night: dt.date | str) -> Run:
         def over() -> Run | None:
             run = look()
             return run if run.over else None

@@ -11,8 +11,8 @@ from rich.text import Text
 
 __all__ = ["Night", "Split", "table_of"]
 
-# Columns of a cell: a line a night. The JSON and the record's page have every reason whole.
-_WIDEST = 44
+# A line a night, in characters; the JSON and the record's page have every reason whole.
+_WIDTHS = {"night": 14, "quality": 36, "drift": 36, "training": 22, "verdict": 36, "served": 12}
 _COLOURS = {
     "passed": "green",
     "quarantined": "red",
@@ -64,8 +64,8 @@ class Night:
 def table_of(nights: list[Night], *, title: str) -> Table:
     """Draw the timeline."""
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
-    for column in ("night", "quality", "drift", "training", "verdict", "served"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=_WIDEST)
+    for column, width in _WIDTHS.items():
+        table.add_column(column, no_wrap=True, overflow="ellipsis", width=width)
     for night in nights:
         why = f"corrupted on purpose ({night.corrupted}): {night.quality_reason}" if night.corrupted else ""
         table.add_row(

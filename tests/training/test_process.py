@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.errors import RemoteJobFailed
+from airflow_mlops.errors import RemoteJobFailed, RemoteUnavailable
 from airflow_mlops.training import process
 from airflow_mlops.training.child import EXIT_OUT_OF_MEMORY
 
@@ -121,7 +121,6 @@ def test_a_crash_after_the_product_is_a_success(run: Run) -> None:
 @pytest.mark.parametrize(
     ("end", "said"),
     [
-        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL.*memory"),
         ("os.abort()", "SIGABRT"),
         (f"sys.exit({EXIT_OUT_OF_MEMORY})", r"ran out of its memory of 0\.5 GiB"),
     ],
@@ -129,6 +128,11 @@ def test_a_crash_after_the_product_is_a_success(run: Run) -> None:
 def test_how_it_died_is_said(run: Run, end: str, said: str) -> None:
     with pytest.raises(RemoteJobFailed, match=said):
         run(f"import os, signal, sys\n{end}", memory_gib=0.5)
+
+
+def test_killed_from_outside_it_may_be_tried_again(run: Run) -> None:
+    with pytest.raises(RemoteUnavailable, match=r"killed by SIGKILL.*memory"):
+        run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", memory_gib=0.5)
 
 
 def test_a_timeout_ends_the_child_and_its_children(run: Run, tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ class Month:
             self.good.append(quality)
             if number == GOLDEN_NIGHTS:
                 self.golden(night)
-            drift = self.drift(night, drifted=number >= DRIFT_FROM and (self.champion is None or number < DRIFT_FROM + 3))
+            drift = self.drift(
+                night, drifted=number >= DRIFT_FROM and (self.champion is None or number < DRIFT_FROM + 3)
+            )
             if number in (FIRST_TRAINING, DRIFT_FROM + 2):
                 self.train(night, drift)
         return self.ledger
@@ -146,7 +148,8 @@ class Month:
         worst = features[0]
         reason = f"{worst.feature} moved up by {worst.distance:.1f} sd (limit {worst.limit.drift:.1f}): 0.5 -> 1.4"
         if worst.verdict is DriftVerdict.STABLE:
-            reason = f"nothing unusual; farthest is {worst.feature} with {worst.distance:.2f} of the 0.62 that would be drift"
+            far = f"{worst.distance:.2f} of the {worst.limit.drift:.2f} that would be drift"
+            reason = f"nothing unusual; farthest is {worst.feature} with {far}"
         return self.ledger.write(
             Drift(
                 night=night,
@@ -202,18 +205,35 @@ class Month:
         champion = self.champion
         rules = [
             RuleResult(
-                rule="rmse absolute", on="golden", decision="promote", rows=96, challenger=44.2, champion=None,
-                estimate=44.2, low=38.9, high=49.9, reason="rmse on golden: 44.2, at most 60 accepted: promote",
-            )  # fmt: skip
+                rule="rmse absolute",
+                on="golden",
+                decision="promote",
+                rows=96,
+                challenger=44.2,
+                champion=None,
+                estimate=44.2,
+                low=38.9,
+                high=49.9,
+                bound=60.0,
+                reason="rmse on golden: 44.2, at most 60 accepted: promote",
+            )
         ]
         if champion is not None:
             rules.append(
                 RuleResult(
-                    rule="rmse non_inferior", on="recent", decision="promote", rows=168, challenger=41.0,
-                    champion=58.3, estimate=-0.297, low=-0.381, high=-0.204,
+                    rule="rmse non_inferior",
+                    on="recent",
+                    decision="promote",
+                    rows=168,
+                    challenger=41.0,
+                    champion=58.3,
+                    estimate=-0.297,
+                    low=-0.381,
+                    high=-0.204,
+                    bound=0.02,
                     reason="rmse on recent: 41 vs champion 58.3 (-29.7 %, 95 % upper bound -20.4 % over 7 nights), "
                     "margin 2 %: promote",
-                )  # fmt: skip
+                )
             )
         below = [manifest.ref, self.frozen.ref, *([champion.ref] if champion else [])]
         verdict = self.ledger.write(
@@ -234,16 +254,24 @@ class Month:
         tag = f"{self.model}:{manifest.artefact.digest[7:19]}"
         bento = self.ledger.write(
             Bento(
-                verdict=verdict.ref, tag=tag, artefact_digest=manifest.artefact.digest, archive_digest=_digest(tag),
+                verdict=verdict.ref,
+                tag=tag,
+                artefact_digest=manifest.artefact.digest,
+                archive_digest=_digest(tag),
                 **self.stamp(night, "deploy", 30, verdict.ref),
-            )  # fmt: skip
+            )
         )
         deployment = self.ledger.write(
             Deployment(
-                bento=bento.ref, verdict=verdict.ref, target="local", served_version=tag.partition(":")[2],
-                rows_verified=96, largest_difference=3.1e-7, tolerance=1e-4,
+                bento=bento.ref,
+                verdict=verdict.ref,
+                target="local",
+                served_version=tag.partition(":")[2],
+                rows_verified=96,
+                largest_difference=3.1e-7,
+                tolerance=1e-4,
                 **self.stamp(night, "deploy", 32, bento.ref, verdict.ref),
-            )  # fmt: skip
+            )
         )
         for name, to, reason in (
             ("champion", verdict.ref, f"{night}: {verdict.reasons[-1]}"),
@@ -314,9 +342,7 @@ def airflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def visit(
-    airflow_tables: None, month: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Visitor]:
+def visit(airflow_tables: None, month: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Visitor]:
     """Open the pages as a user who may read some DAGs (None: every one; no user: nobody is logged in)."""
     from airflow.api_fastapi.app import _AuthManagerState
     from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
@@ -351,5 +377,3 @@ def visit(
         return Visitor(server, {"_token": manager.generate_jwt(user)} if logged_in else {})
 
     return opened
-
-

@@ -14,7 +14,16 @@ from airflow_mlops.records import Manifest, PartitionPin, Quality
 from airflow_mlops.store import Store
 from airflow_mlops.table import locate
 
-__all__ = ["Split", "cooldown_ends", "good_nights", "parse_night", "pinned_file", "quality_by_night", "split_nights"]
+__all__ = [
+    "Split",
+    "cooldown_ends",
+    "good_nights",
+    "parse_night",
+    "pinned_file",
+    "quality_by_night",
+    "quality_of",
+    "split_nights",
+]
 
 
 class Split(NamedTuple):
@@ -53,6 +62,11 @@ def quality_by_night(ledger: Ledger, model: str) -> dict[dt.date, Quality]:
         if standing is None or record.recorded_at > standing.recorded_at:
             newest[record.night] = record
     return newest
+
+
+def quality_of(ledger: Ledger, model: str, night: dt.date) -> Quality | None:
+    """Newest quality record of one night; None if it was never checked."""
+    return max(ledger.all(Quality, f"{model}/{night}/"), key=lambda record: record.recorded_at, default=None)
 
 
 def good_nights(ledger: Ledger, model: str, *, until: dt.date) -> list[Quality]:

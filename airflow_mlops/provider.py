@@ -11,7 +11,7 @@ _SECRET = {"type": ["string", "null"], "format": "password"}
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider: connections with their forms, links, the plugin."""
+    """Describe the provider: connections with their forms, and links."""
     return {
         "package-name": "airflow-provider-mlops",
         "name": "MLOps",
@@ -82,5 +82,4 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_mlops.links.MlflowRunLink",
             "airflow_mlops.links.EndpointLink",
         ],
-        "plugins": [{"name": "airflow_mlops", "plugin-class": "airflow_mlops.ui.MLOpsPlugin"}],
     }

@@ -57,14 +57,8 @@ server.serve_forever()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What MLflow 3.17 and Airflow 3.3 warn of in their own code is theirs to mend."""
-    for message in (
-        # MLflow's queries under SQLAlchemy 2.1.
-        "ignore:The ..noload.. loader strategy:DeprecationWarning",
-        # Hints for notebooks: type hints of its own classes, input examples.
-        "ignore::UserWarning:mlflow.*",
-    ):
-        config.addinivalue_line("filterwarnings", message)
+    """Leave no Airflow home behind."""
+    config.add_cleanup(lambda: shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True))
 
 
 class StoreAddress(NamedTuple):

@@ -16,9 +16,6 @@ from airflow_mlops.ledger import Ledger, digest_of_file
 from airflow_mlops.records import CheckOutcome, CheckResult, PartitionPin, Quality
 from airflow_mlops.store import open_store
 
-# soda-core 4.28 subclasses a class of its own that it calls deprecated, once, when it is imported.
-pytestmark = pytest.mark.filterwarnings("ignore:Not fully supported for all datasources yet:DeprecationWarning")
-
 NIGHTS = [dt.date(2025, 2, day) for day in range(1, 29)]
 
 MODEL = """\

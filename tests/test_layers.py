@@ -20,8 +20,6 @@ FILES = [path for folder in ("airflow_mlops", "dags", "dev", "tests") for path i
 
 
 @pytest.mark.slow
-# Starlette's test client, which Airflow's API imports, of its own choice of library.
-@pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette:UserWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_all_is_true(name):
     module = import_module(name)

@@ -157,7 +157,8 @@ class PromoteModelOperator(StageOperator):
             self.leave(context, verdict, f"not promoted: {verdict.decision}", report=True)
             raise AirflowSkipException(f"the gate's verdict is {verdict.decision}: {'; '.join(verdict.reasons)}")
         if self.moves_nothing:
-            return self.leave(context, verdict, f"dry run: would promote the model of {manifest.night}", report=True)
+            story = f"dry run: would promote the model of {manifest.night}"
+            return self.leave(context, verdict, story, report=True, night=manifest.night)
         pointer = ledger.pointer(project.name, "champion")
         if pointer is None or pointer.to != verdict.ref:
             champion = champion_manifest(ledger, project.name)
@@ -174,7 +175,8 @@ class PromoteModelOperator(StageOperator):
                 registration.registered_model, "champion", registration.registered_version
             )
         version = f" (MLflow version {registration.registered_version})" if registration else ""
-        return self.leave(context, verdict, f"champion is now the model of {manifest.night}{version}", report=True)
+        story = f"champion is now the model of {manifest.night}{version}"
+        return self.leave(context, verdict, story, report=True, night=manifest.night)
 
 
 def registration_of(ledger: Ledger, manifest: Manifest) -> Registration | None:

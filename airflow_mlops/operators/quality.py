@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.boundary import NIGHT
-from airflow_mlops.errors import DataError
+from airflow_mlops.errors import ConfigError, DataError
 from airflow_mlops.links import RecordLink, ReportLink
 from airflow_mlops.operators.stage import StageOperator
 
@@ -85,6 +85,7 @@ class CheckQualityOperator(StageOperator):
 
     def _check(self, context: Context, project: Project, ledger: Ledger, data: Store, night: dt.date) -> Quality:
         from airflow_mlops.ledger import digest_of_file
+        from airflow_mlops.nights import quality_of
         from airflow_mlops.quality import check_partition
         from airflow_mlops.records import Quality
         from airflow_mlops.table import locate
@@ -96,6 +97,15 @@ class CheckQualityOperator(StageOperator):
                     f"expected the night {night} at {data.uri}/{project.data_key(night)}, there is no file. "
                     "Put a PartitionSensor before this task, or run it again when the data has arrived."
                 )
+            if not project.contract.is_file():
+                raise ConfigError(
+                    f"expected a contract at {project.contract}, there is none. Write one, or name it under [quality] "
+                    "in model.toml."
+                )
+            pin, contract_digest = _pin(path, night), digest_of_file(project.contract)
+            known = quality_of(ledger, project.name, night)
+            if known is not None and (known.partition, known.contract_digest) == (pin, contract_digest):
+                return known
             checks = check_partition(
                 path,
                 night=night,
@@ -108,10 +118,11 @@ class CheckQualityOperator(StageOperator):
                 model=project.name,
                 night=night,
                 location=f"{data.uri}/{project.data_key(night)}",
-                partition=_pin(path, night),
-                contract_digest=digest_of_file(project.contract),
+                partition=pin,
+                contract_digest=contract_digest,
                 checks=tuple(checks),
-                **self.stamp(context),
+                replaces=known.ref if known else None,
+                **self.stamp(context, known.ref if known else None),
             )
         return ledger.write(record)
 

@@ -78,16 +78,26 @@ class StageOperator(BaseOperator):
             "rests_on": tuple(ref for ref in rests_on if ref is not None),
         }
 
-    def leave(self, context: Context, record: Record, story: str, *, report: bool = False) -> str:
-        """Link the task to its record, tell the story, hand the reference on in the asset events."""
+    def leave(
+        self, context: Context, record: Record, story: str, *, report: bool = False, night: dt.date | None = None
+    ) -> str:
+        """Link the task to its record, tell the story, hand the reference on in the asset events.
+
+        ``night`` is what the record is about, where the record does not say it itself.
+        """
         ref = record.ref
         self.links["Record"] = record_page(ref)
         if report:
             self.links["Report"] = record_page(ref, report=True)
         self.tell(context, story)
+        night = night or getattr(record, "night", None)
         for asset in self.outlets:
             if isinstance(asset, Asset):
-                context["outlet_events"][asset].extra = {ref.kind: str(ref), "story": story}
+                event = context["outlet_events"][asset]
+                event.extra = {ref.kind: str(ref), "story": story}
+                # A run started by hand may have no partition; an event without one wakes no DAG of the loop.
+                if night and not context["dag_run"].partition_key:
+                    event.add_partitions(night.isoformat())
         return str(ref)
 
     def tell(self, context: Context, story: str) -> None:

@@ -96,8 +96,8 @@ class RuleResult(Value):
     """One rule of the gate on one set of rows.
 
     ``estimate`` is the metric itself for an absolute rule and, for a comparison, the challenger's loss less the
-    champion's as a share of the champion's; ``low`` and ``high`` are its interval at the rule's confidence, ``bound`` is
-    what it is held against.
+    champion's as a share of the champion's; ``low`` and ``high`` are its interval at the rule's confidence, and
+    ``bound`` is what it is held against.
     """
 
     rule: str

@@ -41,11 +41,13 @@ class Quality(Record):
     partition: PartitionPin
     contract_digest: str
     checks: tuple[CheckResult, ...]
+    replaces: RecordRef | None = None
 
     @property
     def key(self) -> str:
-        """A corrected night, or a new contract, is another record."""
-        identity = sha256_digest(f"{self.partition.digest} {self.contract_digest}".encode())
+        """A corrected night, or a new contract, is another record; so is a night that was put back as it once was."""
+        before = self.replaces.digest if self.replaces else "-"
+        identity = sha256_digest(f"{self.partition.digest} {self.contract_digest} {before}".encode())
         return f"{self.model}/{self.night}/{short(identity)}"
 
     @property

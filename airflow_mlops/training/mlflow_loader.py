@@ -38,7 +38,7 @@ class ArtefactModel:
         ndarray, shape (n_rows,), float32
         """
         del params
-        rows = torch.from_numpy(model_input[list(self._loaded.features)].to_numpy(np.float32))
+        rows = torch.from_numpy(model_input[list(self._loaded.features)].to_numpy(np.float32, copy=True))
         return predicted(self._loaded.module, rows).numpy()
 
 

@@ -30,7 +30,7 @@ HISTORY_NIGHTS = 16
 PLAYED_NIGHTS = 9
 FIRST = dt.date(2025, 2, 1)
 # The machine may be busy with other work; nothing waits as long as this unless it is stuck.
-PATIENCE_SECONDS = 150.0
+PATIENCE_SECONDS = 240.0
 QUIET_SECONDS = 5.0
 
 R = TypeVar("R", bound=Record)

@@ -77,7 +77,6 @@ def test_killed_at_any_call_and_run_again_there_is_one_run_and_one_version(taugh
 
 @pytest.mark.slow
 # pandas 3 hands out read-only arrays; the model only reads them.
-@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 def test_a_registered_version_predicts_like_the_artefact(trained):
     import mlflow
     import pandas as pd

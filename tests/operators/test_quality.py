@@ -100,6 +100,21 @@ def test_a_corrected_night_takes_its_place(loop):
     assert loop.records()["quality"] == BEFORE + 2
 
 
+def test_a_night_that_is_put_back_as_it_was_takes_its_place_again(loop):
+    good = write_night(HOURS, NIGHT, loop.data).read_bytes()
+    check(loop)
+    write_night(HOURS, NIGHT, loop.data, "unit")
+    with pytest.raises(AirflowFailException):
+        check(loop)
+    (loop.data / f"night={NIGHT}.parquet").write_bytes(good)
+    check(loop)
+    newest = loop.qualities()[NIGHT]
+    assert not newest.quarantined
+    assert newest.replaces is not None
+    assert loop.ledger.read(Quality, newest.replaces).quarantined
+    assert loop.records()["quality"] == BEFORE + 3
+
+
 def test_the_same_night_twice_is_one_record(loop):
     write_night(HOURS, NIGHT, loop.data)
     assert check(loop, run_id="first") == check(loop, run_id="cleared")

@@ -9,9 +9,6 @@ from airflow_mlops.errors import ConfigError
 from airflow_mlops.quality import validate_contract
 from airflow_mlops.quality.contract import read_contract
 
-# soda_core 4.28 subclasses a class of its own that it calls deprecated, once, when it is imported.
-pytestmark = pytest.mark.filterwarnings("ignore:Not fully supported for all datasources yet:DeprecationWarning")
-
 HEADER = "dataset: duckdb/night\ncolumns:\n"
 SOUND = HEADER + "  - name: temp\n    checks:\n      - missing:\n"
 

@@ -19,9 +19,6 @@ from airflow_mlops.quality import check_partition, validate_contract
 from airflow_mlops.quality.soda import SodaContracts
 from airflow_mlops.records import CheckOutcome, CheckResult
 
-# soda_core 4.28 subclasses a class of its own that it calls deprecated, once, when it is imported.
-pytestmark = pytest.mark.filterwarnings("ignore:Not fully supported for all datasources yet:DeprecationWarning")
-
 Checked = Callable[..., dict[str, CheckResult]]
 
 NIGHT = dt.date(2011, 3, 5)

@@ -12,11 +12,6 @@ from airflow.utils.sqlalchemy import prohibit_commit
 
 from airflow_mlops.ui import notes
 
-pytestmark = pytest.mark.filterwarnings(
-    # Airflow's own api-server imports svcs, which imports FastAPI's test client.
-    "ignore:Using `httpx` with:starlette.exceptions.StarletteDeprecationWarning"
-)
-
 NOW = dt.datetime(2011, 1, 25, 6, tzinfo=dt.UTC)
 
 

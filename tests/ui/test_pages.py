@@ -25,11 +25,6 @@ from airflow_mlops.records import (
 )
 from airflow_mlops.store import open_store
 
-pytestmark = pytest.mark.filterwarnings(
-    # Airflow's own api-server imports svcs, which imports FastAPI's test client.
-    "ignore:Using `httpx` with:starlette.exceptions.StarletteDeprecationWarning"
-)
-
 PASSWORD = "hunter2-hunter2"  # noqa: S105  as in conftest.py
 DAGS = frozenset(f"bike_demand_{stage}" for stage in ("quality", "drift", "retrain", "deploy"))
 Visit = Callable[..., object]

@@ -15,11 +15,6 @@ from airflow_mlops.ledger import Ledger
 from airflow_mlops.records import Manifest, PartitionPin
 from airflow_mlops.store import open_store
 
-pytestmark = pytest.mark.filterwarnings(
-    # Airflow's own api-server imports svcs, which imports FastAPI's test client.
-    "ignore:Using `httpx` with:starlette.exceptions.StarletteDeprecationWarning"
-)
-
 PROJECT = {
     "model.toml": """
 name = "bike_demand"

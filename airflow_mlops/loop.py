@@ -74,7 +74,8 @@ def retrain_on_drift(
     Returns
     -------
     LoopDags
-        They register themselves with Airflow where they are made: the line alone in a DAG file does.
+        They register themselves with Airflow where they are made: the line alone in a DAG file does. (Airflow reads
+        only files in which the words ``airflow`` and ``dag`` both stand; a comment will do.)
 
     Raises
     ------

@@ -123,7 +123,7 @@ def play(options: argparse.Namespace) -> int:
         ) as progress:
             bar = progress.add_task("starting", total=len(nights))
             with _said(progress, "MLflow and Airflow started"):
-                api = _start(services, home, ports, project)
+                api = start_services(services, home, ports, project)
 
             def tick(doing: str) -> None:
                 services.check()
@@ -186,6 +186,8 @@ def _environment(home: Path, ports: Ports, project: Project) -> dict[str, str]:
         dags = home / "dags"
         dags.mkdir(exist_ok=True)
         (dags / "loop.py").write_text(
+            # Airflow reads only files in which both words stand: airflow, and DAG.
+            f'"""The DAGs of {project.name}."""\n\n'
             f"from airflow_mlops.loop import retrain_on_drift\n\nretrain_on_drift({str(project.folder)!r})\n"
         )
     return airflow_environment(
@@ -202,7 +204,7 @@ def _environment(home: Path, ports: Ports, project: Project) -> dict[str, str]:
     )
 
 
-def _start(services: Services, home: Path, ports: Ports, project: Project) -> AirflowApi:
+def start_services(services: Services, home: Path, ports: Ports, project: Project) -> AirflowApi:
     # Everything that can start at once does: the waits overlap.
     services.start("mlflow", [
         "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1",

@@ -160,6 +160,10 @@ class PromoteModelOperator(StageOperator):
             story = f"dry run: would promote the model of {manifest.night}"
             return self.leave(context, verdict, story, report=True, night=manifest.night)
         pointer = ledger.pointer(project.name, "champion")
+        if pointer is not None and pointer.to != verdict.ref and verdict.ref in pointer.history:
+            # Only a rollback goes back; a cleared task of an old run must not.
+            self.leave(context, verdict, f"not promoted: the model of {manifest.night} was replaced since", report=True)
+            raise AirflowSkipException(f"{verdict.ref} made a champion before, which was replaced since.")
         if pointer is None or pointer.to != verdict.ref:
             champion = champion_manifest(ledger, project.name)
             if verdict.champion != (champion.ref if champion else None):
@@ -219,12 +223,13 @@ def _by_set(predictions: Path, sets: Mapping[str, Collection[PartitionPin]]) -> 
 def _standing_verdict(
     ledger: Ledger, manifest: Manifest, champion: Manifest | None, rules_digest: str
 ) -> Verdict | None:
-    """Find the verdict in force: by today's rules against today's champion, or the one that made it the champion."""
+    """Find the verdict in force: by today's rules against today's champion, or one that ever made it the champion."""
     from airflow_mlops.records import Verdict
 
     pointer = ledger.pointer(manifest.model, "champion")
+    champions = (pointer.to, *pointer.history) if pointer else ()
     for verdict in ledger.all(Verdict, f"{manifest.model}/"):
-        promoted = pointer is not None and pointer.to == verdict.ref
+        promoted = verdict.ref in champions
         today = verdict.rules_digest == rules_digest and verdict.champion == (champion.ref if champion else None)
         if verdict.manifest == manifest.ref and (promoted or today):
             return verdict

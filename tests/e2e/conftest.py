@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 # dev/ is a folder of commands, and this one of tests: neither is a package.
 sys.path[:0] = [str(ROOT / "dev"), str(Path(__file__).parent)]
 
-from demo import _start as start_services  # noqa: E402 - found by the line above
+from demo import start_services  # noqa: E402 - found by the line above
 from demonstration.services import Ports, Services, airflow_environment  # noqa: E402 - likewise
 from stand import FIRST, HISTORY_NIGHTS, Stand  # noqa: E402 - likewise
 from stream import generated_hours, nights_of, write_night  # noqa: E402 - likewise

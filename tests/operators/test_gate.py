@@ -105,6 +105,11 @@ def test_a_challenger_takes_the_champions_place(trained):
     assert champion(trained) == second
     assert trained.alias() == "2"
     assert [str(ref) for ref in trained.ledger.pointer("bike_demand", "champion").history] == [trained.verdict]
+    # The old run, cleared, neither judges its model anew nor takes the new champion's place.
+    assert trained.run(EvaluateGateOperator, manifest=trained.manifest) == trained.verdict
+    with pytest.raises(AirflowSkipException, match="was replaced since"):
+        trained.run(PromoteModelOperator, verdict=trained.verdict)
+    assert champion(trained) == second
 
 
 def test_a_verdict_against_another_champion_is_refused(trained):

@@ -205,6 +205,7 @@ def _environment(home: Path, ports: Ports, project: Project) -> dict[str, str]:
 
 
 def start_services(services: Services, home: Path, ports: Ports, project: Project) -> AirflowApi:
+    """Start MLflow and Airflow, let the model's DAGs run, and return when all are ready."""
     # Everything that can start at once does: the waits overlap.
     services.start("mlflow", [
         "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow), "--workers", "1",

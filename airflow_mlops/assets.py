@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from airflow.sdk import Asset
 
-__all__ = ["ModelAssets", "assets_of"]
+__all__ = ["ModelAssets", "assets_of", "is_of_loop"]
+
+_SCHEME = "mlops://"
 
 
 class ModelAssets(NamedTuple):
@@ -26,5 +28,10 @@ def assets_of(model: str) -> ModelAssets:
     'bike_demand/drift'
     """
     return ModelAssets(
-        *(Asset(name=f"{model}/{what}", uri=f"mlops://{model}/{what}") for what in ("data", "drift", "model"))
+        *(Asset(name=f"{model}/{what}", uri=f"{_SCHEME}{model}/{what}") for what in ("data", "drift", "model"))
     )
+
+
+def is_of_loop(asset: Asset) -> bool:
+    """Whether an asset is one that ties the DAGs of a loop, whose events carry a night as partition."""
+    return str(asset.uri).startswith(_SCHEME)

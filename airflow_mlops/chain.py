@@ -11,7 +11,18 @@ from pydantic import BaseModel
 
 from airflow_mlops.errors import LedgerError
 from airflow_mlops.ledger import Ledger
-from airflow_mlops.records import Deployment, Drift, Manifest, Pointer, Quality, Record, RecordRef, Verdict
+from airflow_mlops.records import (
+    Bento,
+    Deployment,
+    Drift,
+    Golden,
+    Manifest,
+    Pointer,
+    Quality,
+    Record,
+    RecordRef,
+    Verdict,
+)
 
 __all__ = ["Audit", "Chain", "LedgerFault", "NightOfChain", "audit", "chain_of"]
 
@@ -104,14 +115,17 @@ def chain_of(ledger: Ledger, model: str) -> Chain:
 def audit(ledger: Ledger) -> Audit:
     """Read every record and pointer, prove its digest, and follow every reference that it holds.
 
+    Artefacts and pinned nights have to be there; their bytes are proved when they are fetched.
+
     Returns
     -------
     Audit
-        With a fault for each file that was edited, moved or replaced, or that rests on a record that is gone.
+        With a fault for each file that was edited, moved or replaced, or that rests on a record or a blob that is gone.
     """
     faults: dict[str, str] = {}
     standing: set[RecordRef] = set()
     resting: list[tuple[str, RecordRef]] = []
+    needed: list[tuple[str, str]] = []
     paths = [*ledger.store.keys("records/"), *ledger.store.keys("pointers/")]
     for path in paths:
         try:
@@ -121,6 +135,7 @@ def audit(ledger: Ledger) -> Audit:
         else:
             standing.add(record.ref)
             resting += [(path, ref) for ref in _references(record)]
+            needed += [(path, digest) for digest in dict.fromkeys(_blobs_of(record))]
     reasons: dict[RecordRef, str] = {}
     for path, ref in resting:
         # One that is not among those read may have been written since: then it is there now.
@@ -130,7 +145,14 @@ def audit(ledger: Ledger) -> Audit:
             reasons[ref] = _why_absent(ledger, ref)
         if reasons[ref]:
             faults.setdefault(path, f"{path}: rests on what does not hold. {reasons[ref]}")
-    return Audit(len(paths), tuple(LedgerFault(path, reason) for path, reason in sorted(faults.items())))
+    # Listed after the records were read: a blob is written before any record names it.
+    kept = ledger.blobs()
+    gone = [
+        (path, f"{path}: expected the blob {digest} in {ledger.store.uri}, there is none. Restore it from a backup.")
+        for path, digest in needed
+        if digest not in kept
+    ]
+    return Audit(len(paths), tuple(LedgerFault(path, reason) for path, reason in sorted([*faults.items(), *gone])))
 
 
 def _in_time(ledger: Ledger, kind: type[R], model: str) -> list[R]:
@@ -159,7 +181,8 @@ def _proved(ledger: Ledger, path: str) -> Record:
         raise LedgerError(f"{path}: expected the fields of a {kind.kind} record: {error}") from error
     if record.key != key:
         raise LedgerError(
-            f"{path}: expected the record of this key, got that of {record.key}. Somebody copied the file: delete it."
+            f"{path}: expected the record of this key, got that of {record.key}. Somebody copied the file: restore "
+            "what stood here from a backup, or delete the copy if nothing did."
         )
     return record
 
@@ -176,6 +199,19 @@ def _references(value: object) -> Iterator[RecordRef]:
     elif isinstance(value, tuple | list):
         for part in value:
             yield from _references(part)
+
+
+def _blobs_of(record: Record) -> Iterator[str]:
+    """Digests of what a record keeps in the store; a night that was only looked at stays where it lies."""
+    if isinstance(record, Golden):
+        yield from (pin.digest for pin in record.partitions)
+    elif isinstance(record, Manifest):
+        yield from (pin.digest for pin in (*record.snapshot, *record.recent))
+        yield from (*record.code.files.values(), *record.artefact.files.values())
+    elif isinstance(record, Verdict) and record.predictions_digest:
+        yield record.predictions_digest
+    elif isinstance(record, Bento):
+        yield record.archive_digest
 
 
 def _why_absent(ledger: Ledger, ref: RecordRef) -> str:

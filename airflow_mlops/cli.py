@@ -211,7 +211,7 @@ def chain(
 
 @app.command()
 def verify_ledger(store: StoreUri = None) -> None:
-    """Read every record and pointer, and say which were edited, moved, or rest on one that is gone."""
+    """Read every record and pointer, and say which were edited, moved, or rest on a record or blob that is gone."""
     from airflow_mlops.chain import audit
 
     ledger = _ledger(store)

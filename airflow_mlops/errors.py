@@ -18,6 +18,7 @@ Every message names the expected, the actual and the remedy.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 from typing import ClassVar
 
@@ -34,6 +35,7 @@ __all__ = [
     "RemoteUnavailable",
     "TamperedRecord",
     "require",
+    "require_installed",
 ]
 
 
@@ -111,7 +113,35 @@ def require(module: str, *, extra: str) -> ModuleType:
         # A module that is there but whose own import fails is another fault: let that one through.
         if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
             raise
-        raise MissingExtra(
-            f"expected the library {error.name!r}, which is not installed here. "
-            f"Run: pip install 'airflow-provider-mlops[{extra}]'"
-        ) from error
+        raise _missing(error.name, extra) from error
+
+
+def require_installed(*modules: str, extra: str) -> None:
+    """Say which pip command brings optional libraries, without importing them: another process will.
+
+    Parameters
+    ----------
+    *modules : str
+        Names of top-level modules, such as ``"torch"``.
+    extra : str
+        The extra of this distribution that installs them.
+
+    Raises
+    ------
+    MissingExtra
+        If one of them is not installed.
+
+    Examples
+    --------
+    >>> require_installed("json", extra="train")
+    """
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module, extra)
+
+
+def _missing(module: str, extra: str) -> MissingExtra:
+    return MissingExtra(
+        f"expected the library {module!r}, which is not installed here. "
+        f"Run: pip install 'airflow-provider-mlops[{extra}]'"
+    )

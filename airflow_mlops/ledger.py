@@ -209,6 +209,10 @@ class Ledger:
                 )
             return copy.replace(target)
 
+    def blobs(self) -> frozenset[str]:
+        """Digests of all files that are kept; their bytes are not read."""
+        return frozenset(f"sha256:{key.rpartition('/')[2]}" for key in self.store.keys(_blob_path("")))
+
     def put_folder(self, folder: Path) -> Artefact:
         """Keep every file below a folder."""
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -226,8 +230,7 @@ def _parsed(kind: type[R], path: str, data: bytes) -> R:
     # The digest proves the content, not its place: a copy under another name is as wrong as an edit.
     if path != _path_of(record):
         raise TamperedRecord(
-            f"{path}: expected the record of this name, got {record.kind}/{record.key}. "
-            "Restore the file from a backup, or delete it to do the work again."
+            f"{path}: expected the record of this name, got {record.kind}/{record.key}. Restore it from a backup."
         )
     return record
 

@@ -26,6 +26,10 @@ __all__ = [
 ]
 
 
+# Days after which the side changes on which a night falls, the first that divides the newest nights at all.
+_STRIDES = (1, 2, 4, 8)
+
+
 class Split(NamedTuple):
     """Nights to train on, and recent nights held out for the gate; both oldest first, never overlapping."""
 
@@ -46,8 +50,9 @@ def parse_night(text: str) -> dt.date:
     >>> parse_night("2011-03-05T00:00:00+00:00")
     datetime.date(2011, 3, 5)
     """
+    day = text.replace(" ", "T").partition("T")[0]
     try:
-        return dt.date.fromisoformat(text[:10])
+        return dt.date.fromisoformat(day)
     except ValueError as error:
         raise ConfigError(
             f"expected a night as YYYY-MM-DD, got {text!r}. Trigger the DAG with a partition key such as 2011-03-05."
@@ -102,7 +107,13 @@ def split_nights(
     ([3, 4, 5, 7], [6, 8])
     """
     free = [pin for pin in good if pin.night not in golden]
-    recent = tuple(pin for pin in free[-2 * recent_nights :] if pin.night.toordinal() % 2)
+    newest = free[-2 * recent_nights :]
+    recent: tuple[PartitionPin, ...] = ()
+    for days in _STRIDES:
+        recent = tuple(pin for pin in newest if pin.night.toordinal() // days % 2)
+        # Data that comes every second day would fall to one side whole.
+        if 0 < len(recent) < len(newest):
+            break
     training = [pin for pin in free if pin not in recent]
     return Split(tuple(training[-window_nights:]), recent)
 

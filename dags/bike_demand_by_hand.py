@@ -24,7 +24,7 @@ from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.sensors import PartitionSensor
 
 project = Path(__file__).parent / "bike_demand"
-training_due = Asset("bike_demand_by_hand/drift")
+training_due = Asset("bike_demand_by_hand/drift", uri="mlops://bike_demand_by_hand/drift")
 retries = {"retries": 2, "retry_delay": timedelta(seconds=30)}
 
 with DAG(

@@ -17,35 +17,24 @@ from pathlib import Path
 from types import FrameType
 
 import httpx
-import pyarrow as pa
 from demonstration.airflow_api import AirflowApi
-from demonstration.play import Player
-from demonstration.services import Ports, ServiceFault, Services, airflow_environment, check_ports
-from demonstration.timeline import Night, table_of
+from demonstration.history import DATA_VARIABLE, check_place, lay_history, planned_nights, read_stream
+from demonstration.play import STAGES, Player
+from demonstration.services import ENDINGS, Ports, ServiceFault, Services, airflow_environment, check_ports
+from demonstration.timeline import Night, faults_of, table_of
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from stream import generated_hours, nights_of, read_hours, write_night
 
-import airflow_mlops.cli
 from airflow_mlops.errors import MLOpsError
 from airflow_mlops.ledger import Ledger
 from airflow_mlops.project import Project, load_project
-from airflow_mlops.records import Golden
 from airflow_mlops.store import open_store
 
 ROOT = Path(__file__).resolve().parent.parent
-STAGES = ("quality", "drift", "retrain", "deploy")
 
-# Nights that lie there before the demo begins: what the first model is trained on.
-HISTORY_NIGHTS = 42
-# Every n-th night of the history is golden; 6, so that the weekdays take turns.
-GOLDEN_EVERY = 6
-# The first played night. In the bike sharing data a warm spell follows a week later; in the generated stream, spring.
-FIRST_NIGHT_OF_DATA = dt.date(2011, 2, 12)
-FIRST_NIGHT_GENERATED = dt.date(2011, 3, 20)
 # Which of the played nights is corrupted on purpose, counted from 1, and how.
 CORRUPT_NIGHT, CORRUPT_HOW = 4, "unit"
-SEED = 2011
 NEEDED_BYTES = 1 << 30
 
 # A log has no width of its own; a line a night needs this much.
@@ -75,17 +64,19 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> int:
-    """Play; the exit code is 0 when every night was played and the champion is what is served."""
+    """Play; the exit code is 0 when every night ended as it should and the champion is what is served."""
     options = arguments()
-    # A polite end ends everything, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # A polite end, or a terminal that closes, ends everything as Ctrl-C does; under nohup a terminal may close.
+    for number in ENDINGS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         return play(options)
     except KeyboardInterrupt:
         console.print("\nStopped.")
         return 130
-    except (MLOpsError, ServiceFault, TimeoutError, OSError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False)
+    except (MLOpsError, ServiceFault, TimeoutError, OSError, httpx.HTTPError) as error:
+        console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return 2 if isinstance(error, MLOpsError) else 3
 
 
@@ -94,8 +85,7 @@ def play(options: argparse.Namespace) -> int:
     began = time.monotonic()
     # One home a source: records of one stream say nothing about another.
     source = options.data.resolve() if options.data else Path("generated")
-    hours = read_hours(options.data) if options.data else _generated(options)
-    start = options.start or _first_night(hours, options)
+    hours, start = read_stream(options.data, options.start, options.nights)
     identity = f"{source} {options.project.resolve()} {start}"
     home: Path = (options.home / f"{source.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}").resolve()
     home.mkdir(parents=True, exist_ok=True)
@@ -103,13 +93,14 @@ def play(options: argparse.Namespace) -> int:
         raise ServiceFault(
             f"expected 1 GiB of free disk for {home}, found {free >> 20} MiB. Free some, or name --home."
         )
-    os.environ["BIKE_DEMAND_DATA"] = str(home / "data")
+    os.environ[DATA_VARIABLE] = str(home / "data")
     project = load_project(options.project)
+    check_place(project, home / "data")
     ports = Ports(options.airflow_port, options.mlflow_port, project.spec.serving.port)
     check_ports(ports)
-    history, nights = _plan(hours, start, options.nights)
+    history, nights = planned_nights(hours, start, options.nights)
     ledger = Ledger(open_store(str(home / "store")))
-    _lay_history(project, ledger, hours, history)
+    lay_history(project, ledger, hours, history, say=lambda line: console.print(line, highlight=False, soft_wrap=True))
     services = Services(home / "logs", _environment(home, ports, project))
     try:
         with Progress(
@@ -130,9 +121,10 @@ def play(options: argparse.Namespace) -> int:
                 progress.update(bar, description=doing)
 
             player = Player(api, ledger, project, hours, tick)
+            faults: list[str] = []
             if player.champion() not in (None, player.served()):
                 with _said(progress, "the champion of the last demo is served again"):
-                    player.redeploy()
+                    faults = player.redeploy()
             lines, peak = [], 0
             for index, night in enumerate(nights, start=1):
                 corrupt = CORRUPT_HOW if index == CORRUPT_NIGHT else None
@@ -140,44 +132,16 @@ def play(options: argparse.Namespace) -> int:
                 progress.console.print(_brief(lines[-1]), highlight=False)
                 progress.update(bar, completed=index)
                 peak = max(peak, services.memory_bytes())
-        return _tell(options, ports, player, lines, peak, time.monotonic() - began, services)
+        faults += faults_of(lines, champion=player.champion(), served=player.served())
+        _tell(options, ports, player, lines, faults, peak, time.monotonic() - began)
+        if not options.exit:
+            console.print("Everything stays up until Ctrl-C.")
+            while True:
+                services.check()
+                time.sleep(1.0)
+        return 1 if faults else 0
     finally:
         services.stop()
-
-
-def _generated(options: argparse.Namespace) -> pa.Table:
-    start = options.start or FIRST_NIGHT_GENERATED
-    return generated_hours(start - dt.timedelta(days=HISTORY_NIGHTS), nights=HISTORY_NIGHTS + options.nights, seed=SEED)
-
-
-def _first_night(hours: pa.Table, options: argparse.Namespace) -> dt.date:
-    if not options.data:
-        return FIRST_NIGHT_GENERATED
-    known = nights_of(hours)
-    return FIRST_NIGHT_OF_DATA if FIRST_NIGHT_OF_DATA in known else known[min(HISTORY_NIGHTS, len(known) - 1)]
-
-
-def _plan(hours: pa.Table, start: dt.date, count: int) -> tuple[list[dt.date], list[dt.date]]:
-    known = nights_of(hours)
-    history = [night for night in known if night < start][-HISTORY_NIGHTS:]
-    nights = [night for night in known if night >= start][:count]
-    if len(history) < HISTORY_NIGHTS or len(nights) < count:
-        raise ServiceFault(
-            f"expected {HISTORY_NIGHTS} nights before {start} and {count} from there on, the data has "
-            f"{len(history)} and {len(nights)} ({known[0]} to {known[-1]}). Choose another --start or fewer --nights."
-        )
-    return history, nights
-
-
-def _lay_history(project: Project, ledger: Ledger, hours: pa.Table, history: Sequence[dt.date]) -> None:
-    for night in history:
-        write_night(hours, night, Path(project.data_root))
-    if ledger.find(Golden, f"{project.name}/{project.spec.gate.golden}") is None:
-        command = ["golden", "freeze", str(project.folder), "--every", str(GOLDEN_EVERY)]
-        command += ["--to", str(history[-1]), "--store", ledger.store.uri]
-        console.print(f"airflow-mlops {' '.join(command)}", highlight=False, soft_wrap=True)
-        if airflow_mlops.cli.main(command):
-            raise ServiceFault("expected the golden set to be frozen, the message above says why it was not.")
 
 
 def _environment(home: Path, ports: Ports, project: Project) -> dict[str, str]:
@@ -195,7 +159,7 @@ def _environment(home: Path, ports: Ports, project: Project) -> dict[str, str]:
         ports,
         dags=dags,
         extra={
-            "BIKE_DEMAND_DATA": os.environ["BIKE_DEMAND_DATA"],
+            DATA_VARIABLE: os.environ[DATA_VARIABLE],
             "AIRFLOW_MLOPS_SERVING_HOME": str(home / "serving"),
             "AIRFLOW_MLOPS_STORE": str(home / "store"),
             "AIRFLOW_CONN_MLOPS_STORE": json.dumps({"conn_type": "mlops_store", "extra": {"uri": str(home / "store")}}),
@@ -229,7 +193,7 @@ def start_services(services: Services, home: Path, ports: Ports, project: Projec
     for dag_id in dags:
         api.unpause(dag_id)
     mlflow = f"http://127.0.0.1:{ports.mlflow}/health"
-    services.wait("mlflow", lambda: httpx.get(mlflow, timeout=5.0).is_success, timeout_seconds=180)
+    services.wait("mlflow", lambda: httpx.get(mlflow, timeout=5.0, trust_env=False).is_success, timeout_seconds=180)
     return api
 
 
@@ -244,10 +208,10 @@ def _tell(
     ports: Ports,
     player: Player,
     lines: list[Night],
+    faults: list[str],
     peak: int,
     seconds: float,
-    services: Services,
-) -> int:
+) -> None:
     console.print(table_of(lines, title=f"{player.project.name}: {len(lines)} nights in {seconds:.0f} s"))
     champion, served = player.champion(), player.served()
     splits = [f"{line.night}: {line.split}" for line in lines if line.split]
@@ -263,6 +227,7 @@ def _tell(
             "nights": [line.to_json() for line in lines],
             "champion": champion,
             "served": served,
+            "faults": faults,
             "seconds": round(seconds, 1),
             "peak_memory_bytes": peak,
         }
@@ -275,12 +240,8 @@ def _tell(
         highlight=False,
         soft_wrap=True,
     )
-    if not options.exit:
-        console.print("Everything stays up until Ctrl-C.")
-        while True:
-            services.check()
-            time.sleep(1.0)
-    return 0 if champion is not None and champion == served else 1
+    for fault in faults:
+        console.print(f"[bold red]not as it should be:[/] {escape(fault)}", highlight=False, soft_wrap=True)
 
 
 def _brief(line: Night) -> str:
@@ -298,6 +259,9 @@ def _said(progress: Progress, what: str) -> Iterator[None]:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     del number, frame
+    # Once is enough: a second one would disturb the ending that this one begins.
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -1,5 +1,6 @@
 # Sourced by the commands beside it: makes or completes .venv, then leaves $PYTHON.
-# Needs Python 3.11 or newer with venv, and about 3 GB; takes half a minute with packages in the cache.
+# Needs Python 3.11 or newer with venv, and about 3 GB (8 GB where torch comes with CUDA libraries); takes half a minute
+# with packages in the cache.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -29,10 +30,14 @@ make_environment() {
   [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
 
   python="$(find_python)"
-  local free_mb
+  # Told of no place with torch's CPU build, uv takes the ordinary one.
+  local free_mb needed_gb=4 size="2 GB"
+  if [ -z "${UV_FIND_LINKS:-}${PIP_FIND_LINKS:-}" ]; then
+    needed_gb=9 size="8 GB: torch with CUDA libraries, as UV_FIND_LINKS names no place with its CPU build"
+  fi
   free_mb=$(df -Pm "$ROOT" | awk 'NR == 2 {print $4}')
-  [ "$free_mb" -ge 4000 ] || fail "expected 4 GB of free disk for $ROOT/.venv, found $free_mb MB. Free some space."
-  echo "Making the environment in .venv (2 GB) ..."
+  [ "$free_mb" -ge "${needed_gb}000" ] || fail "expected $needed_gb GB of free disk for $ROOT/.venv ($size), found $free_mb MB. Free some space."
+  echo "Making the environment in .venv ($size) ..."
   # A copied or moved checkout has scripts that name the old place.
   if [ -e "$stamp" ] && [ "$(cut -d' ' -f2- "$stamp")" != "$ROOT" ]; then rm -rf "$ROOT/.venv"; fi
   [ -x "$PYTHON" ] || "$python" -m venv "$ROOT/.venv" || fail "expected $python to make a virtual environment. Install its venv package."

@@ -232,7 +232,7 @@ class Loop:
                 night=night,
                 location=str(self.file(night)),
                 partition=pin_of(self.file(night), night),
-                contract_digest=sha256_digest(b"contract"),
+                rules_digest=sha256_digest(b"contract"),
                 checks=(CheckResult(name="rows", outcome=outcome, expected="rows", actual="rows"),),
                 recorded_at=dt.datetime.now(dt.UTC),
                 dag_run="history/1",

@@ -43,13 +43,17 @@ def _stamp(hour: int, *rests_on: Record) -> dict[str, Any]:
     }
 
 
+def _night_bytes_digest(hour: int) -> str:
+    return sha256_digest(f"night of {hour}".encode())
+
+
 def _quality(night: dt.date, outcome: CheckOutcome, hour: int) -> Quality:
     return Quality(
         **_stamp(hour),
         night=night,
         location="data",
-        partition=PartitionPin(night=night, digest=f"sha256:{hour}", rows=24),
-        contract_digest="sha256:c",
+        partition=PartitionPin(night=night, digest=_night_bytes_digest(hour), rows=24),
+        rules_digest="sha256:c",
         checks=(CheckResult(name="[temp]", outcome=outcome, expected="0..1", actual="20.0"),),
     )
 
@@ -61,6 +65,9 @@ def chain(store: Store) -> Ledger:
     ledger.write(_quality(FIRST, CheckOutcome.FAILED, hour=1))
     ledger.write(_quality(FIRST, CheckOutcome.PASSED, hour=2))
     quality = ledger.write(_quality(SECOND, CheckOutcome.PASSED, hour=3))
+    recent = ledger.write(_quality(FIRST, CheckOutcome.PASSED, hour=2)).partition
+    for hour in (2, 3):
+        ledger.put_blob(f"night of {hour}".encode())
     ledger.write(_quality(THIRD, CheckOutcome.FAILED, hour=9))
     pins = (quality.partition,)
     golden = ledger.write(Golden(**_stamp(1), name="v1", partitions=pins))
@@ -83,9 +90,9 @@ def chain(store: Store) -> Ledger:
             fingerprint="sha256:0123456789abcdef",
             trigger=drift.ref,
             snapshot=pins,
-            recent=(),
+            recent=(recent,),
             golden=golden.ref,
-            code=Artefact(files={}),
+            code=Artefact(files={"train.py": ledger.put_blob(b"code")}),
             entrypoint="train:train",
             features=("hr",),
             target="cnt",
@@ -95,7 +102,7 @@ def chain(store: Store) -> Ledger:
             started_at=NOW,
             finished_at=NOW,
             metrics={"loss": float("nan")},
-            artefact=Artefact(files={}),
+            artefact=Artefact(files={"model.pt2": ledger.put_blob(b"model")}),
         )
     )
     verdict = ledger.write(
@@ -110,7 +117,7 @@ def chain(store: Store) -> Ledger:
             recent=(),
             rules=(),
             reasons=(),
-            predictions_digest=None,
+            predictions_digest=ledger.put_blob(b"predictions"),
         )
     )
     bento = ledger.write(
@@ -119,7 +126,7 @@ def chain(store: Store) -> Ledger:
             verdict=verdict.ref,
             tag="demand:v7",
             artefact_digest="sha256:a",
-            archive_digest="sha256:b",
+            archive_digest=ledger.put_blob(b"archive"),
         )
     )
     deployment = ledger.write(
@@ -223,6 +230,38 @@ def test_a_replaced_record_is_told_at_those_that_rest_on_it(chain: Ledger, root:
     faults = audit(chain).faults
     assert [fault.path.split("/")[1] for fault in faults] == ["manifest", "verdict"]
     assert all("was replaced" in fault.reason for fault in faults)
+
+
+@only_folder
+@pytest.mark.parametrize(
+    ("content", "kinds"),
+    [
+        (b"night of 3", ["golden", "manifest"]),
+        (b"night of 2", ["manifest"]),
+        (b"code", ["manifest"]),
+        (b"model", ["manifest"]),
+        (b"predictions", ["verdict"]),
+        (b"archive", ["bento"]),
+    ],
+)
+def test_a_blob_that_is_gone_is_told_at_the_records_that_name_it(
+    chain: Ledger, root: Path, content: bytes, kinds: list[str]
+) -> None:
+    digest = sha256_digest(content)
+    (root / "blobs" / "sha256" / digest.removeprefix("sha256:")).unlink()
+    faults = audit(chain).faults
+    assert [fault.path.split("/")[1] for fault in faults] == kinds
+    assert all(f"expected the blob {digest} in {chain.store.uri}" in fault.reason for fault in faults)
+
+
+@only_folder
+def test_a_record_may_have_lost_a_blob_and_its_foundation(chain: Ledger, root: Path) -> None:
+    _only(root, "records/verdict/demand/*.json").unlink()
+    (root / "blobs" / "sha256" / sha256_digest(b"archive").removeprefix("sha256:")).unlink()
+    told = [fault.reason for fault in audit(chain).faults if fault.path.startswith("records/bento/")]
+    assert len(told) == 2
+    assert "expected the blob" in told[0]
+    assert "rests on what does not hold" in told[1]
 
 
 @only_folder

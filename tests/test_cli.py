@@ -173,7 +173,7 @@ def test_freeze_every_nth_good_night(run: Run, folder: Path, store: Path) -> Non
             night=bad,
             location=str(path),
             partition=PartitionPin(night=bad, digest=digest_of_file(path), rows=1),
-            contract_digest="sha256:c",
+            rules_digest="sha256:c",
             checks=(CheckResult(name="rows", outcome=CheckOutcome.FAILED, expected="24", actual="1"),),
         )
     )

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import pytest
 
 from airflow_mlops import errors
-from airflow_mlops.errors import MissingExtra, MLOpsError, require
+from airflow_mlops.errors import MissingExtra, MLOpsError, require, require_installed
 
 
 def test_all_is_true() -> None:
@@ -33,6 +34,16 @@ def test_a_missing_library_names_the_pip_command() -> None:
     assert "no_such_library" in str(caught.value)
     assert isinstance(caught.value, ValueError)
     assert not caught.value.retryable
+
+
+def test_a_library_that_another_process_needs_is_looked_for_and_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_installed("json", "this", extra="train")
+    assert "this" not in sys.modules
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match=r"'torch'.* pip install 'airflow-provider-mlops\[train\]'"):
+        require_installed("json", "torch", extra="train")
+    with pytest.raises(MissingExtra, match="'no_such_library'"):
+        require_installed("no_such_library", "torch", extra="train")
 
 
 def test_a_library_that_is_there_but_broken_speaks_for_itself(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

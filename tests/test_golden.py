@@ -94,7 +94,7 @@ def _quality(project: Project, night: dt.date, outcome: CheckOutcome, hour: int,
         night=night,
         location=str(path),
         partition=PartitionPin(night=night, digest=digest_of_file(path), rows=2),
-        contract_digest=f"sha256:{contract}",
+        rules_digest=f"sha256:{contract}",
         checks=(CheckResult(name="temp in range", outcome=outcome, expected="0..1", actual="20.0"),),
     )
 

@@ -38,7 +38,7 @@ def quality(night: int = 1, *, actual: str = "24", at: dt.datetime = NOW) -> Qua
         night=dt.date(2011, 1, 1) + dt.timedelta(days=night),
         location=f"night={night}.parquet",
         partition=PartitionPin(night=dt.date(2011, 1, 1), digest=sha256_digest(b"night"), rows=24),
-        contract_digest=sha256_digest(b"contract"),
+        rules_digest=sha256_digest(b"contract"),
         checks=(CheckResult(name="rows", outcome=CheckOutcome.PASSED, expected="24", actual=actual),),
     )
 

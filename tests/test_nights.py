@@ -32,6 +32,23 @@ def test_no_night_is_both_learned_from_and_judged_on(days, golden, window_nights
     assert set(recent) <= {pin.night for pin in [pin for pin in pins if pin.night not in frozen][-2 * recent_nights :]}
 
 
+@pytest.mark.parametrize("every", [1, 2, 4])
+@pytest.mark.parametrize("begin", range(4))
+def test_data_that_comes_every_few_days_falls_to_both_sides(every, begin):
+    days = range(begin, begin + 40 * every, every)
+    pins = [PartitionPin(night=FIRST + dt.timedelta(days=day), digest=str(day), rows=24) for day in days]
+    split = split_nights(pins, golden=[], window_nights=90, recent_nights=7)
+    assert 6 <= len(split.recent) <= 8
+
+
+def test_what_one_training_holds_out_the_one_before_it_held_out_too():
+    pins = [PartitionPin(night=FIRST + dt.timedelta(days=day), digest=str(day), rows=24) for day in range(60)]
+    for later in range(41, 60):
+        before = split_nights(pins[:40], golden=[], window_nights=90, recent_nights=7)
+        after = split_nights(pins[:later], golden=[], window_nights=90, recent_nights=7)
+        assert not {pin.night for pin in after.recent} & {pin.night for pin in before.training}
+
+
 def test_quarantined_and_later_nights_are_left_out(loop):
     nights = [dt.date(2025, 2, day) for day in (19, 20, 21)]
     loop.arrive(nights[0])
@@ -44,7 +61,7 @@ def test_quarantined_and_later_nights_are_left_out(loop):
     assert [one.night for one in good_nights(loop.ledger, "bike_demand", until=dt.date.max)][-1] == nights[2]
 
 
-@pytest.mark.parametrize("text", ["", "today", "2025-02-30", "05.03.2011"])
+@pytest.mark.parametrize("text", ["", "today", "2025-02-30", "05.03.2011", "2011-03-051", "2011-03-05; drop"])
 def test_what_is_no_night(text):
     with pytest.raises(ConfigError, match="expected a night as YYYY-MM-DD"):
         parse_night(text)

@@ -115,8 +115,10 @@ def _judged(rule: RuleSpec, predictions: Predictions | None, *, alpha: float, se
         compared = rule.kind != "absolute"
         evidence = measure(rule.metric, predictions, compared=compared, alpha=alpha, seed=seed)
         decision, why = _unmeasured(rule, evidence, predictions.champion_fault) or _decided(rule, evidence, alpha)
+    elif predictions is None:
+        decision, why = Decision.HOLD, "there is no row to judge on"
     else:
-        decision, why = Decision.REJECT, predictions.reason if predictions else "there are no predictions"
+        decision, why = Decision.REJECT, predictions.reason
     return RuleResult(
         rule=f"{rule.metric} {rule.kind}",
         on=rule.on,

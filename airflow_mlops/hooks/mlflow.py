@@ -296,9 +296,18 @@ def _put(settings: Mapping[str, str | None]) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+    # Before it is cut: of an address that lost its end, nothing tells where the credentials are.
+    return _without_credentials((str(error).splitlines() or [""])[0])[:300]
 
 
 def _without_credentials(text: str) -> str:
-    """Take user and password out of every address in a text: it is shown, logged or recorded."""
-    return re.sub(r"://[^/@\s]+@", "://", text)
+    """Take user and password out of every address in a text: it is shown, logged or recorded.
+
+    Up to the last @, for a password may hold one, or a slash that makes a path of the rest.
+
+    Examples
+    --------
+    >>> _without_credentials("no answer of http://me:p@ss/word@127.0.0.1:5000 at /word@127.0.0.1:5000/api")
+    'no answer of http://127.0.0.1:5000 at 127.0.0.1:5000/api'
+    """
+    return re.sub(r"(\S*?://)?\S*@", r"\1", text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_mlops.errors import ConfigError, Conflict
+from airflow_mlops.errors import ConfigError, Conflict, RemoteJobFailed
 from airflow_mlops.links import MlflowRunLink, RecordLink, ReportLink
 from airflow_mlops.operators.drift import champion_manifest
 from airflow_mlops.operators.stage import StageOperator
@@ -17,6 +18,7 @@ from airflow_mlops.operators.stage import StageOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from airflow_mlops.gate import PairedPredictions, UnusablePredictions
     from airflow_mlops.ledger import Ledger
     from airflow_mlops.project import Project
     from airflow_mlops.records import Manifest, PartitionPin, Registration, Verdict
@@ -67,30 +69,25 @@ class EvaluateGateOperator(StageOperator):
         champion: Manifest | None,
         rules_digest: str,
     ) -> Verdict:
-        from airflow_mlops.gate import judge, read_paired
+        from airflow_mlops.gate import judge
         from airflow_mlops.records import Golden, Verdict
 
         golden = ledger.read(Golden, manifest.golden)
+        # A night that the champion was trained on would be judged by what it knows by heart.
+        known = {pin.night for pin in champion.snapshot} if champion else set()
+        recent = tuple(pin for pin in manifest.recent if pin.night not in known)
+        sets = {"golden": golden.partitions, "recent": recent}
         with tempfile.TemporaryDirectory(prefix=f"gate-{project.name}-") as scratch:
             folder = Path(scratch)
-            # A night that the champion was trained on would be judged by what it knows by heart.
-            known = {pin.night for pin in champion.snapshot} if champion else set()
-            recent = [pin for pin in manifest.recent if pin.night not in known]
-            sets = {"golden": golden.partitions, "recent": tuple(recent)}
-            # One process a model: most of its time is the start.
-            both = [*golden.partitions, *recent]
-            challenger_files = _by_set(predict(project, ledger, manifest, both, folder / "challenger"), sets)
-            champion_files = (
-                _by_set(predict(project, ledger, champion, both, folder / "champion"), sets) if champion else {}
-            )
+            challenger_files = _predictions(project, ledger, manifest, sets, folder / "challenger")
+            champion_files = _predictions(project, ledger, champion, sets, folder / "champion") if champion else {}
             paired = {
-                name: read_paired(
-                    challenger_files[name], champion_files.get(name), expected_rows=sum(pin.rows for pin in pins)
-                )
+                # Nights that nobody may be judged on are no evidence against anybody.
+                name: _paired(name, challenger_files, champion_files, sum(pin.rows for pin in pins)) if pins else None
                 for name, pins in sets.items()
             }
             judgement = judge(project.spec.gate, golden=paired["golden"], recent=paired["recent"], seed=manifest.seed)
-            stored = ledger.put_blob(challenger_files["golden"])
+            stored = None if isinstance(challenger_files, str) else ledger.put_blob(challenger_files["golden"])
         return Verdict(
             model=project.name,
             decision=judgement.decision,
@@ -99,7 +96,7 @@ class EvaluateGateOperator(StageOperator):
             artefact_digest=manifest.artefact.digest,
             rules_digest=rules_digest,
             golden=golden.ref,
-            recent=tuple(recent),
+            recent=recent,
             rules=judgement.rules,
             reasons=judgement.reasons,
             predictions_digest=stored,
@@ -160,13 +157,14 @@ class PromoteModelOperator(StageOperator):
             story = f"dry run: would promote the model of {manifest.night}"
             return self.leave(context, verdict, story, report=True, night=manifest.night)
         pointer = ledger.pointer(project.name, "champion")
-        if pointer is not None and pointer.to != verdict.ref and verdict.ref in pointer.history:
-            # Only a rollback goes back; a cleared task of an old run must not.
-            self.leave(context, verdict, f"not promoted: the model of {manifest.night} was replaced since", report=True)
-            raise AirflowSkipException(f"{verdict.ref} made a champion before, which was replaced since.")
         if pointer is None or pointer.to != verdict.ref:
             champion = champion_manifest(ledger, project.name)
             if verdict.champion != (champion.ref if champion else None):
+                if pointer is not None and verdict.ref in pointer.history:
+                    # Only a rollback goes back along the chain; a cleared task of an old run must not.
+                    story = f"not promoted: the model of {manifest.night} was replaced since"
+                    self.leave(context, verdict, story, report=True)
+                    raise AirflowSkipException(f"{verdict.ref} made a champion before, which was replaced since.")
                 raise Conflict(
                     f"expected the champion that the challenger was judged against ({verdict.champion}), but "
                     f"{champion.ref if champion else 'none'} is champion now. Run the gate again."
@@ -203,6 +201,32 @@ def predict(project: Project, ledger: Ledger, manifest: Manifest, pins: Collecti
         out=folder / "predictions.parquet",
         timeout_seconds=project.spec.training.resources.timeout_minutes * 60,
     )
+
+
+def _predictions(
+    project: Project, ledger: Ledger, manifest: Manifest, sets: Mapping[str, Collection[PartitionPin]], folder: Path
+) -> dict[str, Path] | str:
+    """Predict every set in one process (most of its time is the start); a text says why the model could not."""
+    every = [pin for pins in sets.values() for pin in pins]
+    try:
+        return _by_set(predict(project, ledger, manifest, every, folder), sets)
+    except RemoteJobFailed as error:
+        # A model that cannot predict is an answer, not a fault of the gate: a column that it knew is gone, say.
+        return f"cannot predict: {error}"
+
+
+def _paired(
+    name: str, challenger: dict[str, Path] | str, champion: dict[str, Path] | str, rows: int
+) -> PairedPredictions | UnusablePredictions:
+    from airflow_mlops.gate import PairedPredictions, UnusablePredictions, read_paired
+
+    if isinstance(challenger, str):
+        return UnusablePredictions(f"the challenger {challenger}")
+    if isinstance(champion, str):
+        alone = read_paired(challenger[name], None, expected_rows=rows)
+        fault = f"the champion {champion}"
+        return replace(alone, champion_fault=fault) if isinstance(alone, PairedPredictions) else alone
+    return read_paired(challenger[name], champion.get(name), expected_rows=rows)
 
 
 def _by_set(predictions: Path, sets: Mapping[str, Collection[PartitionPin]]) -> dict[str, Path]:

@@ -84,7 +84,6 @@ class CheckQualityOperator(StageOperator):
         return reference
 
     def _check(self, context: Context, project: Project, ledger: Ledger, data: Store, night: dt.date) -> Quality:
-        from airflow_mlops.ledger import digest_of_file
         from airflow_mlops.nights import quality_of
         from airflow_mlops.quality import check_partition
         from airflow_mlops.records import Quality
@@ -102,9 +101,9 @@ class CheckQualityOperator(StageOperator):
                     f"expected a contract at {project.contract}, there is none. Write one, or name it under [quality] "
                     "in model.toml."
                 )
-            pin, contract_digest = _pin(path, night), digest_of_file(project.contract)
+            pin, rules_digest = _pin(path, night), _rules_digest(project)
             known = quality_of(ledger, project.name, night)
-            if known is not None and (known.partition, known.contract_digest) == (pin, contract_digest):
+            if known is not None and (known.partition, known.rules_digest) == (pin, rules_digest):
                 return known
             checks = check_partition(
                 path,
@@ -119,12 +118,21 @@ class CheckQualityOperator(StageOperator):
                 night=night,
                 location=f"{data.uri}/{project.data_key(night)}",
                 partition=pin,
-                contract_digest=contract_digest,
+                rules_digest=rules_digest,
                 checks=tuple(checks),
                 replaces=known.ref if known else None,
                 **self.stamp(context, known.ref if known else None),
             )
         return ledger.write(record)
+
+
+def _rules_digest(project: Project) -> str:
+    """Digest of what a night is held against: the contract, and the columns that the model needs."""
+    from airflow_mlops.ledger import digest_of_file
+    from airflow_mlops.records import sha256_digest
+
+    rules = [digest_of_file(project.contract), project.spec.time_column, project.spec.target, *project.columns]
+    return sha256_digest(" ".join(rules).encode())
 
 
 def _pin(path: Path, night: dt.date) -> PartitionPin:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 
+from airflow_mlops.assets import is_of_loop
 from airflow_mlops.boundary import airflow_errors
 from airflow_mlops.links import record_page
 
@@ -95,8 +96,9 @@ class StageOperator(BaseOperator):
             if isinstance(asset, Asset):
                 event = context["outlet_events"][asset]
                 event.extra = {ref.kind: str(ref), "story": story}
-                # A run started by hand may have no partition; an event without one wakes no DAG of the loop.
-                if night and not context["dag_run"].partition_key:
+                # A run started by hand may have no partition, and an event without one wakes no DAG of the loop. An
+                # asset of the user's own is left alone: with a partition it would wake no plain `schedule=[asset]`.
+                if night and is_of_loop(asset) and not context["dag_run"].partition_key:
                     event.add_partitions(night.isoformat())
         return str(ref)
 

@@ -5,9 +5,11 @@ Reading it needs neither the data nor the training code: a DAG file is parsed wi
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -49,14 +51,22 @@ class Project:
         return root if "://" in root else str(self.folder / root)
 
     def code_files(self) -> dict[str, Path]:
-        """Files that make the model what it is, by their name in the folder; data and hidden files are not."""
-        return {
-            path.relative_to(self.folder).as_posix(): path
-            for path in sorted(self.folder.rglob("*"))
-            if path.suffix in _CODE
-            and path.is_file()
-            and not any(part.startswith((".", "__")) for part in path.relative_to(self.folder).parts[:-1])
-        }
+        """Files that make the model what it is, by their name in the folder.
+
+        Hidden files, the data and virtual environments are left out: what is kept in the store is kept for good, and
+        may be no secret.
+        """
+        found = {}
+        for place, folders, names in os.walk(self.folder):
+            folders[:] = [name for name in folders if self._may_hold_code(Path(place, name))]
+            for path in (Path(place, name) for name in names):
+                if path.suffix in _CODE and not path.name.startswith(".") and path.is_file():
+                    found[path.relative_to(self.folder).as_posix()] = path
+        return dict(sorted(found.items()))
+
+    def _may_hold_code(self, folder: Path) -> bool:
+        data = Path(unquote(self.data_root.removeprefix("file://"))).resolve()
+        return not (folder.name.startswith((".", "__")) or folder == data or (folder / "pyvenv.cfg").exists())
 
     def data_key(self, night: object) -> str:
         """Key of a night's file below ``data_root``."""
@@ -82,10 +92,12 @@ def load_project(folder: str | Path) -> Project:
     try:
         text = file.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
-    except FileNotFoundError:
-        raise ProjectFaults(
-            [Fault(file, "", None, "is missing; a model project is a folder with a model.toml in it")]
-        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        missing = Fault(file, "", None, "is missing; a model project is a folder with a model.toml in it")
+        no_folder = Fault(folder, "", None, f"is a file; give the folder that it lies in, {folder.parent}")
+        raise ProjectFaults([no_folder if folder.is_file() else missing]) from None
+    except OSError as error:
+        raise ProjectFaults([Fault(file, "", None, f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise ProjectFaults([Fault(file, "", None, f"expected UTF-8 text: {error.reason}")]) from error
     except tomllib.TOMLDecodeError as error:

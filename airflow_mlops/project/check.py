@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from airflow_mlops.errors import DataError, MissingExtra, RemoteError
+from airflow_mlops.errors import DataError, MissingExtra, RemoteError, require_installed
 from airflow_mlops.project import ModelSpec, Project, load_project
 from airflow_mlops.project.entrypoint import import_fault
 from airflow_mlops.project.faults import Fault, ProjectFaults, line_of
@@ -136,6 +136,7 @@ def _validated(
     file: Path, columns: Sequence[str], validate: Callable[[Path, Sequence[str]], list[str]]
 ) -> Iterator[Fault]:
     try:
+        require_installed("soda_core", "soda_duckdb", "duckdb", extra="soda")
         messages = validate(file, columns)
     except MissingExtra as error:
         yield Fault(file, "", None, f"was read as YAML alone: {error}", note=True)
@@ -158,6 +159,10 @@ def _faults_of_code(draft: _Draft) -> list[Fault]:
         faults += faults_of_paths(source)
     if (draft.folder / "requirements.txt").is_file():
         faults += faults_of_imports(draft.folder, sources, requirements)
+    try:
+        require_installed("torch", "safetensors", extra="train")
+    except MissingExtra as error:
+        return [*faults, draft.fault(("training", "entrypoint"), f"was not imported: {error}", note=True)]
     # What does not parse does not import: that was said already, with its line.
     if not unparsed and (found := import_fault(draft.folder, entrypoint)):
         fault = draft.fault(("training", "entrypoint"), found.message)
@@ -195,8 +200,8 @@ def _faults_of_data(draft: _Draft, today: dt.date | None) -> tuple[list[Fault], 
                     reason = str(error).partition("\n")[0]
                     faults.append(draft.fault(key, f"the night {night} is no readable Parquet: {reason}", note=True))
         return [*faults, draft.fault(key, f"none of the newest {_NIGHTS_TRIED} nights can be read")], ()
-    except RemoteError as error:
-        # What could not be looked at is not sound.
+    except (RemoteError, OSError, ValueError) as error:
+        # What could not be looked at is not sound; a ConfigError is a ValueError, as is a path that no system takes.
         return [draft.fault(key, f"columns were not compared: {error}")], ()
 
 

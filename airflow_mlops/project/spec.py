@@ -52,9 +52,9 @@ def _with_night(path: str) -> str:
 
 
 class Section(BaseModel):
-    """A frozen table of the file; an unknown key is an error, and a text is not a number."""
+    """A frozen table of the file; an unknown key is an error, a text is not a number, and infinity is no bound."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DataSpec(Section):
@@ -213,3 +213,15 @@ class ModelSpec(Section):
         if twice := sorted({name for name in features if features.count(name) > 1}):
             raise ValueError(f"features are named twice: {', '.join(twice)}")
         return features
+
+    @field_validator("time_column")
+    @classmethod
+    def _time_is_neither_input_nor_output(cls, time_column: str, info: ValidationInfo) -> str:
+        if time_column == info.data.get("target"):
+            raise ValueError(f"time_column {time_column!r} is also the target: name the column that says when")
+        if time_column in info.data.get("features", ()):
+            raise ValueError(
+                f"time_column {time_column!r} stands among the features: a time is no number; take what predicts "
+                "from it, such as the hour, into a column of its own"
+            )
+        return time_column

@@ -39,15 +39,15 @@ class Quality(Record):
     night: dt.date
     location: str
     partition: PartitionPin
-    contract_digest: str
+    rules_digest: str
     checks: tuple[CheckResult, ...]
     replaces: RecordRef | None = None
 
     @property
     def key(self) -> str:
-        """A corrected night, or a new contract, is another record; so is a night that was put back as it once was."""
+        """A corrected night, or other rules, is another record; so is a night that was put back as it once was."""
         before = self.replaces.digest if self.replaces else "-"
-        identity = sha256_digest(f"{self.partition.digest} {self.contract_digest} {before}".encode())
+        identity = sha256_digest(f"{self.partition.digest} {self.rules_digest} {before}".encode())
         return f"{self.model}/{self.night}/{short(identity)}"
 
     @property

@@ -139,13 +139,13 @@ class Record(Value, ABC):
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(
                 f"{name}: expected a record with schema, digest and record, got {data[:60]!r}. "
-                "Restore the file from a backup, or delete it to do the work again."
+                "Restore it from a backup."
             ) from error
         actual = _content_digest(schema, body)
         if actual != stated:
             raise TamperedRecord(
                 f"{name}: expected content with digest {stated}, got {actual}. Records are never edited: "
-                "restore the file from a backup, or delete it to do the work again."
+                "restore it from a backup."
             )
         if schema != cls.schema_name():
             raise LedgerError(
@@ -157,7 +157,7 @@ class Record(Value, ABC):
         except ValidationError as error:
             raise LedgerError(
                 f"{name}: expected the fields of {schema}, got others: {error}. "
-                "Delete it to do the work again, or use the release that wrote it."
+                "Use the release that wrote it, or restore it from a backup."
             ) from error
 
 

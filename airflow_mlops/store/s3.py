@@ -35,23 +35,7 @@ class S3Store:
             raise ConfigError(f"expected s3://BUCKET/PREFIX for the store, got {uri!r}.")
         self.bucket = bucket
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        config = require("botocore.config", extra="s3").Config(
-            connect_timeout=_CONNECT_SECONDS, retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}
-        )
-        try:
-            self._client = require("boto3", extra="s3").client(
-                "s3",
-                endpoint_url=options.endpoint_url,
-                aws_access_key_id=options.access_key_id,
-                aws_secret_access_key=options.secret_access_key,
-                region_name=options.region,
-                config=config,
-            )
-        except ValueError as error:
-            raise ConfigError(
-                f"expected an address such as http://127.0.0.1:9000 as the endpoint, got {options.endpoint_url!r}. "
-                "Correct it in the connection."
-            ) from error
+        self._client = _client_of(options)
 
     @property
     def uri(self) -> str:
@@ -133,7 +117,7 @@ class S3Store:
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
         try:
             yield
@@ -148,11 +132,51 @@ class S3Store:
                 f"expected {self.uri} to {doing}, it answered {_code(error)} (HTTP {status}). "
                 "Check the bucket's name and the credentials of the connection."
             ) from error
+        except ParamValidationError as error:
+            # Found before anything is sent; the second line is what is wrong, followed by the pattern of a name.
+            wrong = str(error).splitlines()[-1].partition(": ")[0]
+            raise ConfigError(
+                f"expected {self.uri} to {doing}, but that cannot be asked of S3: {wrong}. "
+                "Correct the address s3://BUCKET/PREFIX in the connection or in model.toml."
+            ) from error
         except BotoCoreError as error:
             raise RemoteUnavailable(
                 f"expected an answer from {self.uri} to {doing}, got {type(error).__name__}: {error}. "
                 "Check the endpoint and the credentials of the connection, then run the task again."
             ) from error
+
+
+def _client_of(options: StoreOptions) -> Any:
+    boto3, config = require("boto3", extra="s3"), require("botocore.config", extra="s3")
+    from botocore.exceptions import BotoCoreError, PartialCredentialsError
+
+    try:
+        return boto3.client(
+            "s3",
+            endpoint_url=options.endpoint_url,
+            aws_access_key_id=options.access_key_id,
+            aws_secret_access_key=options.secret_access_key,
+            region_name=options.region,
+            config=config.Config(
+                connect_timeout=_CONNECT_SECONDS, retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}
+            ),
+        )
+    except PartialCredentialsError as error:
+        raise ConfigError(
+            "expected an access key and its secret (login and password of the connection), got only one of them: "
+            f"{error}. Give both, or neither to use the worker's own."
+        ) from error
+    except BotoCoreError as error:
+        # A region that is none, a profile of the environment that is not there.
+        raise ConfigError(
+            f"expected settings that an S3 client can be made from, got {type(error).__name__}: {error}. "
+            "Correct the connection, or the worker's AWS_* variables."
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"expected an address such as http://127.0.0.1:9000 as the endpoint, got {options.endpoint_url!r}. "
+            "Correct it in the connection."
+        ) from error
 
 
 def _code(error: ClientError) -> str:

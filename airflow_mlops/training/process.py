@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import airflow_mlops
-from airflow_mlops.errors import ConfigError, RemoteError, RemoteJobFailed, RemoteUnavailable
+from airflow_mlops.errors import ConfigError, RemoteError, RemoteJobFailed, RemoteUnavailable, require_installed
 from airflow_mlops.training.child import EXIT_OUT_OF_MEMORY
 from airflow_mlops.training.order import TrainingOrder, TrainingResult
 
@@ -77,11 +77,14 @@ def run_training(
     ------
     ConfigError
         If the output folder holds a finished run.
+    MissingExtra
+        If torch is not installed.
     RemoteJobFailed
         If it failed, with its last lines.
     RemoteUnavailable
         If it was killed from outside.
     """
+    _require_torch()
     if order.result.exists():
         raise ConfigError(f"expected a fresh output folder, {order.result} exists. Give each run its own.")
     workdir = workdir.absolute()
@@ -119,11 +122,14 @@ def run_prediction(artefact_folder: Path, nights: Mapping[str, Path], *, out: Pa
 
     Raises
     ------
+    MissingExtra
+        If torch is not installed.
     RemoteJobFailed
         If it failed, with its last lines.
     RemoteUnavailable
         If it was killed from outside.
     """
+    _require_torch()
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
@@ -144,6 +150,11 @@ def run_prediction(artefact_folder: Path, nights: Mapping[str, Path], *, out: Pa
     )
     _run(job, lambda _line: None)
     return out
+
+
+def _require_torch() -> None:
+    # Not imported: that takes seconds, and is the child's to do.
+    require_installed("torch", "safetensors", extra="train")
 
 
 def _run(job: _Job, on_line: Callable[[str], None]) -> None:

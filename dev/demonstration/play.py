@@ -18,7 +18,9 @@ from airflow_mlops.records import Drift, Manifest, Verdict, short
 from demonstration.airflow_api import AirflowApi, Run
 from demonstration.timeline import Night, Split
 
-__all__ = ["Player"]
+__all__ = ["STAGES", "Player"]
+
+STAGES = ("quality", "drift", "retrain", "deploy")
 
 _RUN_SECONDS = 600.0
 # A task that ended in one of these lets the asset event go out that wakes the next DAG.
@@ -64,20 +66,29 @@ class Player:
                 retrain = self._follow("retrain", night)
                 if retrain.state_of("promote_model") == _SUCCESS:
                     deploy = self._follow("deploy", night)
-                    line.split = _split(drift, retrain, deploy)
+                    if deploy.state_of("make_live") == _SUCCESS:
+                        line.split = _split(drift, retrain, deploy)
                 self._tell_training(line, retrain)
         self.complete(line)
         line.seconds = time.monotonic() - began
         return line
 
-    def redeploy(self) -> None:
-        """Serve the champion again: the servers of an earlier demo ended with it, its records did not."""
+    def redeploy(self) -> list[str]:
+        """Serve the champion again: the servers of an earlier demo ended with it, its records did not.
+
+        Returns
+        -------
+        list of str
+            What was not as it should be.
+        """
         dag_id = f"{self.project.name}_deploy"
         run_id = self.api.trigger(dag_id, night=None)
-        self._ended("deploy", lambda: self.api.run(dag_id, run_id), "champion")
+        run = self._ended("deploy", lambda: self.api.run(dag_id, run_id), "champion")
+        return [] if run.state == _SUCCESS else [_failure(run)]
 
     def complete(self, line: Night) -> Night:
-        """Fill a line from the records: what they do not say did not happen."""
+        """Fill a line from the records: what they do not say did not happen. What runs went wrong, Airflow says."""
+        runs = {stage: self._newest(stage, line.night) for stage in STAGES}
         record = quality_by_night(self.ledger, self.project.name).get(line.night)
         if record is not None:
             line.quality = "quarantined" if record.quarantined else "passed"
@@ -91,6 +102,10 @@ class Player:
                 for verdict in self.ledger.all(Verdict, f"{self.project.name}/"):
                     if verdict.manifest == manifest.ref:
                         line.verdict, line.verdict_reason = verdict.decision.value, "; ".join(verdict.reasons)
+        if line.quality == "quarantined":
+            # To fail is what the run of a bad night should do.
+            del runs["quality"]
+        line.faults = [_failure(run) for run in runs.values() if run and run.state != _SUCCESS]
         line.champion = self.champion()
         line.served = self.served()
         return line
@@ -103,7 +118,7 @@ class Player:
     def served(self) -> str | None:
         """Version that answers, as its answer says."""
         try:
-            answer = httpx.post(f"{self.address}/predict", json={"rows": [self.a_row()]}, timeout=10.0)
+            answer = httpx.post(f"{self.address}/predict", json={"rows": [self.a_row()]}, timeout=10.0, trust_env=False)
         except httpx.TransportError:
             return None
         return answer.headers.get("x-model-version") if answer.is_success else None
@@ -121,19 +136,18 @@ class Player:
         return row
 
     def _follow(self, stage: str, night: dt.date) -> Run:
-        dag_id = f"{self.project.name}_{stage}"
-
-        def newest() -> Run | None:
-            runs = self.api.runs(dag_id, night=night.isoformat())
-            return runs[-1] if runs else None
-
-        started = self.api.until(
-            newest,
-            what=f"a run of {dag_id} for {night}",
+        return self.api.until(
+            lambda: self._newest(stage, night),
+            what=f"a run of {self.project.name}_{stage} for {night}",
             timeout_seconds=120.0,
             tick=lambda: self.tick(f"{night} {stage}"),
         )
-        return self._ended(stage, lambda: self.api.run(dag_id, started.run_id), night)
+
+    def _newest(self, stage: str, night: dt.date) -> Run | None:
+        """Newest run of a night, at its end: one that an earlier demo left in the middle goes on in this one."""
+        dag_id = f"{self.project.name}_{stage}"
+        runs = self.api.runs(dag_id, night=night.isoformat())
+        return self._ended(stage, lambda: self.api.run(dag_id, runs[-1].run_id), night) if runs else None
 
     def _ended(self, stage: str, look: Callable[[], Run], night: dt.date | str) -> Run:
         def over() -> Run | None:
@@ -147,6 +161,11 @@ class Player:
     def _tell_training(self, line: Night, retrain: Run) -> None:
         story = self.api.xcom(retrain, "train_model", "story")
         line.training = str(story).partition(" ")[2] if story else retrain.state
+
+
+def _failure(run: Run) -> str:
+    failed = ", ".join(name for name in run.tasks if run.state_of(name) == "failed")
+    return f"expected {run.dag_id} to succeed, its run {run.run_id} ended {run.state}{failed and f' in {failed}'}"
 
 
 def _split(drift: Run, retrain: Run, deploy: Run) -> Split:

@@ -11,18 +11,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import psutil
 
-__all__ = ["Ports", "ServiceFault", "Services", "airflow_environment", "check_ports"]
+__all__ = ["ENDINGS", "Ports", "ServiceFault", "Services", "airflow_environment", "check_ports"]
 
 # From <sys/prctl.h>: orphans of our children become our children, so that the end finds every one of them.
 _PR_SET_CHILD_SUBREAPER = 36
 _GRACE_SECONDS = 10.0
+# What a person or a closing terminal ends the demo with.
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ServiceFault(Exception):
@@ -198,7 +200,11 @@ class Services:
         return total
 
     def stop(self) -> None:
-        """End everything that was started, and whatever that left behind."""
+        """End everything that was started, and whatever that left behind; a second Ctrl-C does not cut it short."""
+        with _undisturbed():
+            self._stop()
+
+    def _stop(self) -> None:
         for ask in (signal.SIGTERM, signal.SIGKILL):
             left = self._below()
             for process in left:
@@ -218,6 +224,16 @@ class Services:
     def _below(self) -> list[psutil.Process]:
         """Everything below this process but what was there before: that is somebody else's."""
         return [process for process in psutil.Process().children(recursive=True) if process not in self._before]
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _kept_secret(path: Path, make: Callable[[], str]) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Night", "Split", "table_of"]
+__all__ = ["Night", "Split", "faults_of", "table_of"]
 
+# From the drift event to the new version served, the stages' own work left out.
+_ORCHESTRATION_SECONDS = 60.0
 # A line a night, in characters; the JSON and the record's page have every reason whole.
 _WIDTHS = {"night": 14, "quality": 36, "drift": 36, "training": 22, "verdict": 36, "served": 12}
 _COLOURS = {
@@ -54,11 +57,52 @@ class Night:
     champion: str | None = None
     served: str | None = None
     split: Split | None = None
+    # Runs that did not end as they should.
+    faults: list[str] = field(default_factory=list)
     seconds: float = field(default=0.0, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""
         return {**asdict(self), "night": self.night.isoformat(), "seconds": round(self.seconds, 1)}
+
+
+def faults_of(nights: Sequence[Night], *, champion: str | None, served: str | None) -> list[str]:
+    """Say what was not as it should be; an empty list is a demo that went well.
+
+    Whether the data drifted is no matter here: a short play may be a quiet one.
+
+    Parameters
+    ----------
+    nights : sequence of Night
+        What was played.
+    champion, served : str, optional
+        Versions at the end.
+
+    Examples
+    --------
+    >>> faults_of([Night(dt.date(2011, 2, 15), corrupted="unit", quality="passed")], champion="ab12", served="ab12")
+    ['2011-02-15: expected quarantine, it was corrupted on purpose (unit); its quality is passed']
+    """
+    faults = []
+    for line in nights:
+        faults += [f"{line.night}: {fault}" for fault in line.faults]
+        if line.corrupted and line.quality != "quarantined":
+            faults.append(
+                f"{line.night}: expected quarantine, it was corrupted on purpose ({line.corrupted}); "
+                f"its quality is {line.quality or 'unknown'}"
+            )
+        elif not line.quality:
+            faults.append(f"{line.night}: expected a quality record, there is none")
+        if line.split and line.split.orchestration_seconds > _ORCHESTRATION_SECONDS:
+            faults.append(
+                f"{line.night}: expected at most {_ORCHESTRATION_SECONDS:.0f} s of orchestration, "
+                f"it took {line.split.orchestration_seconds:.0f} s"
+            )
+    if champion is None:
+        faults.append("expected a champion, no model was promoted")
+    elif champion != served:
+        faults.append(f"expected the champion {champion} to be served, {served or 'nothing'} is")
+    return faults
 
 
 def table_of(nights: list[Night], *, title: str) -> Table:

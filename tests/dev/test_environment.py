@@ -34,11 +34,11 @@ def _program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def _source(machine: Path) -> subprocess.CompletedProcess[str]:
+def _source(machine: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(machine / "bin" / "bash"), "-c", "source dev/environment.sh"],
         cwd=machine,
-        env={"PATH": str(machine / "bin"), "HOME": str(machine)},
+        env={"PATH": str(machine / "bin"), "HOME": str(machine), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -54,14 +54,26 @@ def test_an_old_python(machine: Path) -> None:
     assert not (machine / ".venv").exists()
 
 
-def test_a_full_disk(machine: Path) -> None:
+@pytest.mark.parametrize(
+    ("variables", "free_mb", "needed"),
+    [
+        ({"PIP_FIND_LINKS": "wheels"}, 3999, "expected 4 GB of free disk"),
+        ({"UV_FIND_LINKS": "wheels"}, 150, "expected 4 GB of free disk"),
+        # The ordinary torch comes, and CUDA with it.
+        ({}, 8999, "expected 9 GB of free disk"),
+        ({"PIP_FIND_LINKS": "", "UV_FIND_LINKS": ""}, 4001, "expected 9 GB of free disk"),
+    ],
+)
+def test_a_full_disk(machine: Path, variables: dict[str, str], free_mb: int, needed: str) -> None:
     (machine / "bin" / "env").symlink_to(str(shutil.which("env")))
     (machine / "bin" / "python3").symlink_to(sys.executable)
-    _program(machine / "bin" / "df", r'printf "Filesystem 1M used free\n/dev/x 9 8 150 99%% /\n"')
-    done = _source(machine)
+    _program(machine / "bin" / "df", rf'printf "Filesystem 1M used free\n/dev/x 9 8 {free_mb} 99%% /\n"')
+    done = _source(machine, **variables)
     assert done.returncode == 2
-    assert "expected 4 GB of free disk" in done.stderr
-    assert "found 150 MB" in done.stderr
+    assert needed in done.stderr
+    assert f"found {free_mb} MB" in done.stderr
+    assert ("CUDA" in done.stderr) == (needed == "expected 9 GB of free disk")
+    assert "Making the environment" not in done.stdout
     assert not (machine / ".venv").exists()
 
 
@@ -92,3 +104,31 @@ def test_nonsense(tmp_path: Path, arguments: list[str], status: int, message: st
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == status
     assert message in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "remedy"),
+    [
+        ("data/night={night}.parquet", 'path = "${{BIKE_DEMAND_DATA:-{folder}/data}}/night={{night}}.parquet"'),
+        ("s3://lake/bikes/night={night}.parquet", 'path = "${{BIKE_DEMAND_DATA:-s3://lake/bikes}}/night={{night}}'),
+        ("${BIKE_DEMAND_DATA}/../night={night}.parquet", 'path = "${{BIKE_DEMAND_DATA:-'),
+        ("${BIKE_DEMAND_DATA}/{night}.parquet", "expected {folder}/model.toml to name a night night={{night}}.parquet"),
+    ],
+)
+def test_nights_that_are_not_the_demos(tmp_path: Path, path: str, remedy: str) -> None:
+    folder = tmp_path / "bike_demand"
+    shutil.copytree(ROOT / "dags" / "bike_demand", folder)
+    text = (folder / "model.toml").read_text()
+    demo_path = "${BIKE_DEMAND_DATA:-data}/night={night}.parquet"
+    assert demo_path in text
+    (folder / "model.toml").write_text(text.replace(demo_path, path))
+    precious = folder / "data" / "night=2011-03-19.parquet"
+    precious.parent.mkdir()
+    precious.write_text("somebody's own")
+    command = [sys.executable, "dev/demo.py", "--exit", "--home", str(tmp_path / "home"), "--project", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert remedy.format(folder=folder) in done.stdout
+    assert precious.read_text() == "somebody's own"
+    assert not list(tmp_path.rglob("night=2011-02-*"))

@@ -174,10 +174,10 @@ def test_unusable_predictions_reject_whether_a_rule_reads_them_or_not() -> None:
     assert judgement.decision is REJECT
 
 
-def test_a_set_without_predictions_rejects() -> None:
+def test_a_set_without_nights_holds() -> None:
     judgement = decide(NON_INFERIOR.model_copy(update={"on": "recent"}), golden=paired(40.0, 50.0), recent=None)
-    assert judgement.decision is REJECT
-    assert judgement.reasons[-1] == "rmse on recent: there are no predictions: reject"
+    assert judgement.decision is HOLD
+    assert judgement.reasons[-1] == "rmse on recent: there is no row to judge on: hold"
     assert decide(golden=paired(40.0, nights=0)).decision is REJECT
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from airflow_mlops.errors import ConfigError, MissingExtra, RemoteError, RemoteUnavailable
-from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.hooks.mlflow import MlflowHook, _first_line
 from airflow_mlops.records import Manifest, RecordRef
 
 SECRET = "hunter2-hunter2"  # noqa: S105 - the tests look for it in every message
@@ -165,6 +165,22 @@ class _Absent:
 )
 def test_the_address_is_what_the_connection_says(monkeypatch, connection, address):
     assert connect(monkeypatch, **connection).tracking_uri == address
+
+
+@pytest.mark.parametrize(
+    "credentials", [f"me:{SECRET}", f"me:p@{SECRET}", f"me:pa/{SECRET}", f"me:12/{SECRET}", SECRET]
+)
+def test_no_part_of_a_password_in_the_address_is_told(monkeypatch, credentials):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    fine, told = connect(monkeypatch, host=f"http://{credentials}@127.0.0.1:9").test_connection()
+    assert not fine
+    assert "(connection 'mlflow', http://127.0.0.1:9)" in told
+    assert SECRET not in told
+
+
+def test_an_address_is_redacted_before_it_is_cut():
+    told = _first_line(ValueError("x" * 280 + f" http://me:{SECRET}@127.0.0.1:9/api"))
+    assert told.endswith("x http://127.0.0.1:9/")
 
 
 def test_credentials_are_lent_for_a_call_and_to_no_other_server(monkeypatch):

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from airflow_mlops.operators.gate import EvaluateGateOperator, PromoteModelOperator
 from airflow_mlops.operators.training import TrainModelOperator
-from airflow_mlops.records import Decision, Manifest, RecordRef, Verdict
+from airflow_mlops.records import Artefact, Decision, Manifest, RecordRef, Verdict
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +110,23 @@ def test_a_challenger_takes_the_champions_place(trained):
     with pytest.raises(AirflowSkipException, match="was replaced since"):
         trained.run(PromoteModelOperator, verdict=trained.verdict)
     assert champion(trained) == second
+
+
+def test_a_model_that_cannot_predict_is_judged_all_the_same(trained):
+    """The challenger is rejected; the champion cannot be compared with, so that a person must look."""
+    manifest = trained.ledger.read(Manifest, RecordRef.parse(trained.manifest))
+    files = {**manifest.artefact.files, "model.pt2": trained.ledger.put_blob(b"torn")}
+    changes = {"fingerprint": "sha256:" + "cd" * 32, "artefact": Artefact(files=files)}
+    broken = trained.ledger.write(manifest.model_copy(update=changes)).ref
+    rejected = verdict_of(trained, trained.run(EvaluateGateOperator, manifest=str(broken)))
+    assert rejected.decision is Decision.REJECT
+    assert "the challenger cannot predict" in rejected.reasons[0]
+    forged = RecordRef.parse(twin(trained, trained.verdict, manifest=broken))
+    now = dt.datetime.now(dt.UTC)
+    trained.ledger.move("bike_demand", "champion", forged, seen=None, reason="forged", now=now)
+    held = verdict_of(trained, trained.run(EvaluateGateOperator, manifest=trained.manifest))
+    assert held.decision is Decision.HOLD
+    assert "the champion cannot predict" in " ".join(held.reasons)
 
 
 def test_a_verdict_against_another_champion_is_refused(trained):

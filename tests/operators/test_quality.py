@@ -90,6 +90,25 @@ def test_a_night_that_is_no_date(loop, night):
         check(loop, night)
 
 
+def test_only_the_loops_own_assets_get_the_night_as_partition(loop):
+    """An event with a partition wakes no plain ``schedule=[asset]``, one without it no DAG of the loop."""
+    write_night(HOURS, NIGHT, loop.data)
+    own, of_loop = Asset("clean_demand"), Asset("data", uri="mlops://bike_demand/data")
+    check(loop, outlets=[own, of_loop])
+    events = loop.context["outlet_events"]
+    assert events[own].partition_keys == set()
+    assert events[of_loop].partition_keys == {str(NIGHT)}
+
+
+def test_a_night_is_checked_again_when_the_model_wants_other_columns(loop):
+    write_night(HOURS, NIGHT, loop.data)
+    check(loop)
+    loop.configure(replace={'"temp"': '"temp", "no_such_column"'})
+    with pytest.raises(AirflowFailException, match="no_such_column"):
+        check(loop)
+    assert loop.qualities()[NIGHT].quarantined
+
+
 def test_a_corrected_night_takes_its_place(loop):
     write_night(HOURS, NIGHT, loop.data, "unit")
     with pytest.raises(AirflowFailException):

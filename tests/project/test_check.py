@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -146,6 +147,32 @@ def test_a_store_that_does_not_answer_is_a_fault_beside_the_others(
 
 
 @pytest.mark.parametrize(
+    ("address", "library", "message"),
+    [
+        ("gs://lake", None, "expected a folder, file:// or s3:// address"),
+        ("x" * 300, None, "File name too long"),
+        (r"lake\u0000", None, "null byte"),
+        ("s3://lake", "boto3", "pip install 'airflow-provider-mlops[s3]'"),
+    ],
+)
+def test_data_that_cannot_be_looked_at_are_a_fault_beside_the_others(
+    project: Path, edit: Edit, monkeypatch: pytest.MonkeyPatch, address: str, library: str | None, message: str
+) -> None:
+    if library:
+        monkeypatch.setitem(sys.modules, library, None)
+    edit("model.toml", "data/night", f"{address}/night")
+    (project / "contract.yml").unlink()
+    faults = check_project(project)
+    assert _told(faults) == [("contract.yml", None, ""), ("model.toml", 8, "data.path")]
+    assert message in faults[-1].message
+
+
+def test_the_file_in_place_of_its_folder(project: Path) -> None:
+    (fault,) = check_project(project / "model.toml")
+    assert "is a file; give the folder" in fault.message
+
+
+@pytest.mark.parametrize(
     ("content", "line", "message"),
     [
         (b"columns:\n  - name: 'temp\n", 3, "expected YAML"),
@@ -186,6 +213,30 @@ def test_without_soda_the_contract_is_read_as_yaml_alone(project: Path, write_ni
     (note,) = check_project(project, validate_contract=validate)
     assert note.note
     assert "YAML alone: Run: pip install" in note.message
+
+
+@pytest.mark.parametrize("library", ["soda_core", "soda_duckdb", "duckdb"])
+def test_without_a_part_of_soda_nothing_is_asked_of_it(
+    project: Path, write_night: WriteNight, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    write_night("2025-02-01")
+    monkeypatch.setitem(sys.modules, library, None)
+    (note,) = check_project(project, validate_contract=lambda *_: ["never asked"])
+    assert note.note
+    assert note.message.startswith(f"was read as YAML alone: expected the library {library!r}")
+
+
+def test_without_torch_the_code_is_read_and_not_imported(
+    project: Path, edit: Edit, write_night: WriteNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_night("2025-02-01")
+    edit("train.py", "import json", "import json\n\nDATA = '/home/ada/x'\n1 / 0")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    fault, note = check_project(project)
+    assert (fault.file.name, fault.line, fault.note) == ("train.py", 5, False)
+    assert (note.key, note.line, note.note) == ("training.entrypoint", 11, True)
+    assert note.message.startswith("was not imported: expected the library 'torch'")
+    assert "pip install 'airflow-provider-mlops[train]'" in note.message
 
 
 def test_the_import_fault_names_the_line_of_the_code(project: Path, edit: Edit) -> None:

@@ -69,6 +69,18 @@ def test_environment_variables_in_the_path(project: Path, edit: Edit, monkeypatc
         ("max = 90.0", "maxi = 90.0", "gate.rules.0.maxi", 16, "did you mean 'max'?"),
         ("max = 90.0", "", "gate.rules.0", 13, "needs `max`"),
         ('kind = "absolute"\nmax = 90.0', 'kind = "superior"', "gate", 13, "at least one required absolute rule"),
+        ("max = 90.0", "max = inf", "gate.rules.0.max", 16, "finite number, got inf"),
+        ("max = 90.0", "max = nan", "gate.rules.0.max", 16, "finite number, got nan"),
+        ("[training]", "[serving]\ntolerance = inf\n[training]", "serving.tolerance", 11, "finite number, got inf"),
+        (
+            "[[gate",
+            "[training.resources]\nmemory_gib = inf\n[[gate",
+            "training.resources.memory_gib",
+            14,
+            "finite number, got inf",
+        ),
+        ('time_column = "dteday"', 'time_column = "cnt"', "time_column", 5, "is also the target"),
+        ('time_column = "dteday"', 'time_column = "hr"', "time_column", 5, "stands among the features"),
         ('"rmse"', '"rmsee"', "gate.rules.0.metric", 14, "'rmse' or 'mae'"),
     ],
 )
@@ -96,6 +108,48 @@ def test_no_project_at_all(tmp_path: Path) -> None:
     (fault,) = _faults(tmp_path / "nowhere")
     assert fault.file == tmp_path / "nowhere" / "model.toml"
     assert "is missing" in fault.message
+
+
+def test_the_file_in_place_of_its_folder(project: Path) -> None:
+    (fault,) = _faults(project / "model.toml")
+    assert fault.file == project / "model.toml"
+    assert fault.message == f"is a file; give the folder that it lies in, {project}"
+
+
+def test_a_folder_in_place_of_the_file(project: Path) -> None:
+    (project / "model.toml").unlink()
+    (project / "model.toml").mkdir()
+    (fault,) = _faults(project)
+    assert fault.message == "cannot be read: Is a directory"
+
+
+def test_code_is_what_the_model_is_made_of(project: Path, edit: Edit) -> None:
+    code = {"contract.yml", "model.toml", "parts/__init__.py", "parts/layers.py", "requirements.txt", "train.py"}
+    others = (
+        ".secrets.json",
+        ".git/config.toml",
+        "parts/.env.py",
+        "parts/__pycache__/layers.py",
+        "data/notes.txt",
+        "data/more/keys.json",
+        "venv/lib/site.py",
+        "parts/envs/mine/lib/site.py",
+    )
+    for name in (*code, *others, "venv/pyvenv.cfg", "parts/envs/mine/pyvenv.cfg"):
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert load_project(project).code_files() == {name: project / name for name in sorted(code)}
+    edit("model.toml", "data/night", "s3://lake/night")
+    assert set(load_project(project).code_files()) == code | {"data/notes.txt", "data/more/keys.json"}
+    edit("model.toml", "s3://lake/night", f"file://{project}/data/night")
+    assert set(load_project(project).code_files()) == code
+
+
+@pytest.mark.parametrize("path", ["./night={night}.parquet", "../night={night}.parquet"])
+def test_data_beside_or_above_the_code_hides_none_of_it(project: Path, edit: Edit, path: str) -> None:
+    edit("model.toml", "data/night={night}.parquet", path)
+    assert set(load_project(project).code_files()) == {"contract.yml", "model.toml", "requirements.txt", "train.py"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_mlops.errors import ConfigError, MLOpsError, RemoteRejected, RemoteUnavailable
+from airflow_mlops.errors import ConfigError, MissingExtra, MLOpsError, RemoteRejected, RemoteUnavailable
 from airflow_mlops.store import Store, StoreOptions, open_store
 
 ASKING = ("get", "put_if_absent", "replace", "put_file", "local_path", "keys")
@@ -100,6 +101,41 @@ def test_what_an_answer_means(
 def test_an_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigError, match="endpoint"):
         open_store("s3://chain/x", StoreOptions(endpoint, "loopback", "not-a-secret", "us-east-1"))
+
+
+@pytest.mark.parametrize("library", ["boto3", "botocore.config"])
+def test_without_boto3_it_names_the_pip_command(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtra, match=r"pip install 'airflow-provider-mlops\[s3\]'"):
+        open_store("s3://chain/x", StoreOptions("nonsense"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (StoreOptions(None, None, None, "bad region!"), "InvalidRegionError.* 'bad region!'"),
+        (StoreOptions(None, "loopback"), "login and password .* missing: aws_secret_access_key"),
+        (StoreOptions(None, None, "not-a-secret"), "login and password .* missing: aws_access_key_id"),
+    ],
+)
+def test_settings_that_no_client_can_be_made_from_are_refused(options: StoreOptions, told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as caught:
+        open_store("s3://chain/x", options._replace(endpoint_url="http://127.0.0.1:9"))
+    assert "endpoint" not in str(caught.value)
+    assert "not-a-secret" not in str(caught.value)
+
+
+def test_a_profile_of_the_environment_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(ConfigError, match=r"ProfileNotFound.* AWS_\* variables"):
+        open_store("s3://chain/x")
+
+
+@pytest.mark.parametrize("what", ASKING)
+def test_a_name_that_no_bucket_has_is_refused(what: str, tmp_path: Path, s3_options: StoreOptions) -> None:
+    with pytest.raises(ConfigError, match=r'Invalid bucket name "my bucket"\. Correct the address') as caught:
+        ask(open_store("s3://my bucket/x", s3_options), what, tmp_path)
+    assert not caught.value.retryable
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mlops.errors import RemoteJobFailed, RemoteUnavailable
+from airflow_mlops.errors import MissingExtra, RemoteJobFailed, RemoteUnavailable
 from airflow_mlops.training import process
 from airflow_mlops.training.child import EXIT_OUT_OF_MEMORY
+from airflow_mlops.training.order import TrainingOrder
 
 Run = Callable[..., list[str]]
 
@@ -224,6 +225,22 @@ def test_a_child_whose_parent_is_gone_does_not_start() -> None:
     )
     assert ended.returncode == 1
     assert "is gone" in ended.stderr
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_without_torch_no_child_is_started(
+    library: str, tmp_path: Path, make_order: Callable[..., TrainingOrder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, work, out = make_order(), tmp_path / "work", tmp_path / "out" / "predictions.parquet"
+    monkeypatch.setitem(sys.modules, library, None)
+    told = rf"'{library}'.* pip install 'airflow-provider-mlops\[train\]'"
+    with pytest.raises(MissingExtra, match=told):
+        process.run_training(order, work, timeout_seconds=20, memory_gib=4, on_line=print)
+    with pytest.raises(MissingExtra, match=told):
+        process.run_prediction(tmp_path, {}, out=out, timeout_seconds=20)
+    assert not work.exists()
+    assert not order.output.exists()
+    assert not out.parent.exists()
 
 
 def test_the_operators_side_imports_no_torch() -> None:

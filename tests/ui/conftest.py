@@ -101,7 +101,7 @@ class Month:
                 night=night,
                 location=f"file:///data/night={night}.parquet",
                 partition=self.pin(night),
-                contract_digest=_digest("contract"),
+                rules_digest=_digest("contract"),
                 checks=tuple(checks[: 5 if night.weekday() == 6 else 4]),
                 **self.stamp(night, "quality", 0),
             )

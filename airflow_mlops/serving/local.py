@@ -141,9 +141,10 @@ class LocalTarget:
             return staged
 
     def live(self) -> Staged | None:
-        """Return the version that users get; None if none was made live, or if its process is gone."""
+        """Return the version that users get; None if none was made live, or if its process or the router's is gone."""
         version = self._live_version()
-        return None if version is None else self._staged(version)
+        routed = marked(self._mark(f"router:{self.port}"))
+        return self._staged(version) if version is not None and routed else None
 
     def retire(self, version: str) -> None:
         """Stop a version that is not live; where it is gone, do nothing.

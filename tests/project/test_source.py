@@ -108,7 +108,7 @@ def test_requirements_are_read_as_pip_reads_them(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("-r requirements.txt\nSciPy>=1\n")  # a circle ends
     (tmp_path / "requirements.txt").write_text(
         "\ufeff# comment\n"
-        "--extra-index-url https://example.org\n"
+        "--prefer-binary\n"
         "torch==2.13.0 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n"
         "scikit_learn[x]>=1 ; python_version > '3'  # why\n"
         "\n"

@@ -27,7 +27,7 @@ from airflow_mlops.operators.serving import (
 from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.records import Bento, Decision, Deployment, RecordRef, Verdict, short
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("local-serving")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from airflow_mlops.serving.target import Staged, Target
 from airflow_mlops.serving.verify import verify
 
 # One server after another, in the order in which they are written: run them in one worker.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("local-serving")]
+pytestmark = pytest.mark.slow
 
 
 def free_port() -> int:

@@ -225,7 +225,7 @@ def test_a_broken_record_is_a_page_too(visit, own: Path, content: bytes) -> None
     file_of(own, verdict).write_bytes(content)
     page = visit(store=own).get(address(verdict))
     assert page.status_code == 500
-    assert "Restore the file from a backup" in page.text
+    assert "Restore it from a backup" in page.text
 
 
 def test_no_address_leads_out_of_the_records(visit, own: Path) -> None:

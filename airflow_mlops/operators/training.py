@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.errors import DataError
 from airflow_mlops.links import MlflowRunLink, RecordLink
-from airflow_mlops.operators.stage import StageOperator
+from airflow_mlops.operators.stage import StageOperator, asset_references
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_mlops.ledger import Ledger
     from airflow_mlops.nights import Split
     from airflow_mlops.project import Project
-    from airflow_mlops.records import Artefact, Golden, Manifest, RecordRef
+    from airflow_mlops.records import Artefact, Golden, Manifest
 
 __all__ = ["TrainModelOperator"]
 
@@ -132,10 +132,13 @@ class TrainModelOperator(StageOperator):
         night: dt.date,
     ) -> Manifest:
         from airflow_mlops.nights import pinned_file
-        from airflow_mlops.records import Manifest
+        from airflow_mlops.records import Manifest, RecordRef
         from airflow_mlops.training.order import TrainingOrder
         from airflow_mlops.training.process import run_training
 
+        # None where a person started it: an older drift is not what this training answers.
+        asked = asset_references(context, "drift")
+        trigger = RecordRef.parse(asked[-1]) if asked else None
         spec = project.spec
         data = self.open_data(project)
         with tempfile.TemporaryDirectory(prefix=f"train-{project.name}-") as scratch:
@@ -168,7 +171,7 @@ class TrainModelOperator(StageOperator):
             model=project.name,
             night=night,
             fingerprint=fingerprint,
-            trigger=self._trigger(ledger, project, night),
+            trigger=trigger,
             snapshot=split.training,
             recent=split.recent,
             golden=golden.ref,
@@ -183,17 +186,8 @@ class TrainModelOperator(StageOperator):
             finished_at=result.finished_at,
             metrics=result.metrics,
             artefact=artefact,
-            **self.stamp(context, golden.ref),
+            **self.stamp(context, trigger, golden.ref),
         )
-
-    def _trigger(self, ledger: Ledger, project: Project, night: dt.date) -> RecordRef | None:
-        """Find the newest drift record that asked for this training; none when a person started it unasked."""
-        from airflow_mlops.records import Drift
-
-        asked = [
-            drift for drift in ledger.all(Drift, f"{project.name}/") if drift.wants_training and drift.night <= night
-        ]
-        return asked[-1].ref if asked else None
 
     def _register(self, context: Context, project: Project, ledger: Ledger, manifest: Manifest) -> None:
         from airflow_mlops.hooks.mlflow import MlflowHook

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
+from airflow_mlops.operators.drift import DetectDriftOperator
 from airflow_mlops.operators.training import TrainModelOperator
 from airflow_mlops.records import Manifest, RecordRef, Registration
 
@@ -50,6 +51,17 @@ def _golden(loop: Any) -> tuple[Any, str]:
     from airflow_mlops.records import Golden
 
     return Golden, f"bike_demand/{loop.project.spec.gate.golden}"
+
+
+def test_a_manifest_rests_on_the_drift_that_asked_for_it_and_on_no_other(trained):
+    drift = trained.run(DetectDriftOperator, night="2025-02-18")
+    asked = trained.run(TrainModelOperator, run_id="asked", force=True, events=[{"drift": drift}])
+    by_hand = trained.run(TrainModelOperator, run_id="by hand", force=True)
+    answer, unasked = (trained.ledger.read(Manifest, RecordRef.parse(each)) for each in (asked, by_hand))
+    assert str(answer.trigger) == drift
+    assert answer.trigger in answer.rests_on
+    # The drift record still says that it wants a training; this one was a person's wish.
+    assert unasked.trigger is None
 
 
 def test_a_second_run_finds_what_the_first_one_trained(trained, monkeypatch):

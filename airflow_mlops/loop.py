@@ -2,7 +2,7 @@
 
     <model>_quality   nightly        the night arrives -> contract          -> asset MODEL/data
     <model>_drift     on MODEL/data  drift -> a training is asked for       -> asset MODEL/drift
-    <model>_retrain   on MODEL/drift train -> gate -> promote               -> asset MODEL/model
+    <model>_retrain   on MODEL/drift train -> gate -> approval -> promote   -> asset MODEL/model
     <model>_deploy    on MODEL/model build -> stage -> verify -> make live -> deployed, or roll back
 
 A night is a partition: it is the key of the runs in all four, so the grid tells which night a run is about.
@@ -18,8 +18,10 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, CronPartitionTimetable, Param, PartitionedAssetTimetable, TriggerRule
 
 from airflow_mlops.assets import assets_of
+from airflow_mlops.operators.approval import RequestApprovalOperator
 from airflow_mlops.operators.drift import DetectDriftOperator, RequestTrainingOperator
-from airflow_mlops.operators.gate import EvaluateGateOperator, PromoteModelOperator
+from airflow_mlops.operators.gate import EvaluateGateOperator
+from airflow_mlops.operators.promotion import PromoteModelOperator
 from airflow_mlops.operators.quality import CheckQualityOperator
 from airflow_mlops.operators.serving import (
     BuildBentoOperator,
@@ -131,10 +133,11 @@ def retrain_on_drift(
     ) as retrain:
         trained = TrainModelOperator(task_id="train_model", project=folder, force="{{ params.force }}")
         judged = EvaluateGateOperator(task_id="evaluate_gate", project=folder, manifest=trained.output)
+        approved = RequestApprovalOperator(task_id="request_approval", project=folder, verdict=judged.output)
         PromoteModelOperator(
             task_id="promote_model",
             project=folder,
-            verdict=judged.output,
+            verdict=approved.output,
             dry_run=dry_run,
             outlets=[assets.champion],
         )

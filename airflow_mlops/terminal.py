@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from airflow_mlops.chain import Chain, NightOfChain
-from airflow_mlops.records import Golden, short
+from airflow_mlops.records import Decision, Golden, RuleResult, short
 
-__all__ = ["print_chain", "print_golden"]
+if TYPE_CHECKING:
+    from airflow_mlops.gate import Judgement
+
+__all__ = ["print_chain", "print_golden", "print_judgement"]
+
+_FIGURES = ("rows", "challenger", "champion", "estimate", "interval", "bound", "p", "least difference", "rows needed")
+_FEWER = ("estimate", "interval", "bound")
+_WIDEST = 400
+_COLOURS = {Decision.PROMOTE: "green", Decision.HOLD: "yellow", Decision.REJECT: "red"}
 
 
 def print_golden(golden: Golden) -> None:
@@ -35,6 +47,62 @@ def print_chain(chain: Chain) -> None:
     _print(nights)
 
 
+def print_judgement(judgement: Judgement) -> None:
+    """Show what the gate found rule by rule, why it decided so, and the decision as the last line."""
+    from airflow_mlops.gate.drawing import chance, figure
+
+    if judgement.rules:
+        full, console = _rules(judgement.rules, _FIGURES), _console()
+        # A file is as wide as it needs to be; on a narrow terminal the reasons below say the rest.
+        width = console.measure(full, options=console.options.update(max_width=_WIDEST)).maximum
+        if not console.is_terminal:
+            _console(width).print(full)
+        else:
+            _print(full if console.width >= width else _rules(judgement.rules, _FEWER))
+    if judgement.weak_spots:
+        spots = _table(
+            "where the challenger loses most (a hint)", "slice", "on", "metric", "rows", "challenger", "champion", "p"
+        )
+        for spot in judgement.weak_spots:
+            losses = (figure(spot.challenger), figure(spot.champion), chance(spot.p_worse))
+            spots.add_row(spot.slice, spot.on, spot.metric, f"{spot.rows:,}", *losses)
+        _print(spots)
+    for reason in judgement.reasons:
+        _print(reason)
+    for warning in judgement.warnings:
+        _print(f"warning: {warning}")
+    _print(Text(judgement.decision, f"bold {_COLOURS[judgement.decision]}"))
+
+
+def _rules(rules: Sequence[RuleResult], columns: Sequence[str]) -> Table:
+    table = _table("", "rule", "on", *columns, "verdict")
+    for rule in rules:
+        figures = _figures(rule)
+        table.add_row(
+            rule.rule if rule.required else f"{rule.rule} (reported only)",
+            rule.on if rule.slice is None else f"{rule.on} {rule.slice}",
+            *[figures[column] for column in columns],
+            Text(rule.decision, _COLOURS[rule.decision]),
+        )
+    return table
+
+
+def _figures(rule: RuleResult) -> dict[str, str]:
+    from airflow_mlops.gate.drawing import chance, distance, estimate, figure, interval, place
+
+    return {
+        "rows": f"{rule.rows:,}",
+        "challenger": figure(rule.challenger),
+        "champion": figure(rule.champion),
+        "estimate": estimate(rule),
+        "interval": interval(rule),
+        "bound": place(rule.bound, rule.scale),
+        "p": chance(rule.p_value),
+        "least difference": distance(rule.least_difference, rule.scale),
+        "rows needed": "" if rule.rows_needed is None else f"{rule.rows_needed:,}",
+    }
+
+
 def _story(night: NightOfChain) -> list[str]:
     quality = drift = training = verdict = served = ""
     if night.quality is not None:
@@ -58,6 +126,11 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _print(table: Table) -> None:
+def _print(shown: Table | Text | str) -> None:
+    # A sentence is not broken: a program may look for it.
+    _console().print(shown, soft_wrap=not isinstance(shown, Table))
+
+
+def _console(width: int | None = None) -> Console:
     # What stands in a record is text, not markup.
-    Console(markup=False, highlight=False).print(table)
+    return Console(markup=False, highlight=False, emoji=False, width=width)

@@ -1,7 +1,7 @@
 """The loop of the bike demand model, wired by hand: what `retrain_on_drift` builds, in two DAGs instead of four.
 
-For teams that want other steps between the stages. Here a person may look at the gate's verdict as long as the task
-waits; a branch, a notification or a second gate would stand in the same place.
+For teams that want other steps between the stages: a branch, a notification or a second gate would stand beside
+`request_approval`, where a person decides about what the gate holds.
 """
 
 from datetime import timedelta
@@ -10,8 +10,10 @@ from pathlib import Path
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, PartitionedAssetTimetable
 
+from airflow_mlops.operators.approval import RequestApprovalOperator
 from airflow_mlops.operators.drift import DetectDriftOperator, RequestTrainingOperator
-from airflow_mlops.operators.gate import EvaluateGateOperator, PromoteModelOperator
+from airflow_mlops.operators.gate import EvaluateGateOperator
+from airflow_mlops.operators.promotion import PromoteModelOperator
 from airflow_mlops.operators.quality import CheckQualityOperator
 from airflow_mlops.operators.serving import (
     BuildBentoOperator,
@@ -52,7 +54,8 @@ with DAG(
 ):
     trained = TrainModelOperator(task_id="train_model", project=project)
     judged = EvaluateGateOperator(task_id="evaluate_gate", project=project, manifest=trained.output)
-    promoted = PromoteModelOperator(task_id="promote_model", project=project, verdict=judged.output)
+    approved = RequestApprovalOperator(task_id="request_approval", project=project, verdict=judged.output)
+    promoted = PromoteModelOperator(task_id="promote_model", project=project, verdict=approved.output)
     built = BuildBentoOperator(task_id="build_bento", project=project, verdict=promoted.output)
     staged = DeployBentoOperator(task_id="stage_bento", project=project, bento=built.output)
     verified = VerifyDeploymentOperator(

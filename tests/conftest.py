@@ -142,6 +142,8 @@ min_nights = 8
 cooldown_nights = 3
 [gate]
 recent_nights = 3
+# Of a few nights next to nothing can be shown; of 24 hours it can.
+cluster = "hr"
 rules = [
   {{ metric = "rmse", kind = "absolute", on = "golden", max = 5000.0, min_rows = 24 }},
   {{ metric = "rmse", kind = "non_inferior", on = "golden", margin = 0.99, min_rows = 24 }},
@@ -294,6 +296,12 @@ class Loop:
         from airflow_mlops.hooks.mlflow import MlflowHook
 
         return MlflowHook().alias("bike_demand", "champion")
+
+
+@pytest.fixture(scope="session")
+def loop_kind() -> type[Loop]:
+    """For fixtures that make loops of their own."""
+    return Loop
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ HEAVY = (
 )  # fmt: skip
 ROOMS = ("operators", "sensors", "triggers", "hooks", "loop", "assets", "links", "boundary", "polling", "provider")
 DOMAIN = (
+    "approval",
     "quality", "drift", "gate", "training", "serving", "profile", "calibrate", "table", "ledger", "project", "store",
     "records", "errors", "nights", "golden", "chain",
 )  # fmt: skip

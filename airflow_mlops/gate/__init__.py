@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_mlops.gate.judge import Judgement, judge
-from airflow_mlops.gate.predictions import PairedPredictions, UnusablePredictions, read_paired
+from airflow_mlops.gate.reading.paired import read_paired
+from airflow_mlops.gate.rows import Answers, PairedPredictions, UnusablePredictions
 
-__all__ = ["Judgement", "PairedPredictions", "UnusablePredictions", "judge", "read_paired"]
+__all__ = ["Answers", "Judgement", "PairedPredictions", "UnusablePredictions", "judge", "read_paired"]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from airflow_mlops.gate.measure import Evidence, measure
-from airflow_mlops.gate.predictions import PairedPredictions, UnusablePredictions
-from airflow_mlops.project.spec import GateSpec, RuleSpec
-from airflow_mlops.records import Decision, RuleResult
+from airflow_mlops.gate.cases import Case, Predictions, laid_out
+from airflow_mlops.gate.evidence import Design, Question
+from airflow_mlops.gate.parity import disparity
+from airflow_mlops.gate.rows import PairedPredictions, UnusablePredictions
+from airflow_mlops.gate.statistics.measure import measure
+from airflow_mlops.gate.statistics.multiplicity import holm
+from airflow_mlops.gate.weakspots import weak_spots
+from airflow_mlops.gate.wear import wear_warnings
+from airflow_mlops.gate.wording import found, title, what_would_do
+from airflow_mlops.project.gate_spec import GateSpec, RuleSpec
+from airflow_mlops.records.verdict import Decision, RuleResult, WeakSpot
 
 __all__ = ["Judgement", "judge"]
-
-Predictions = PairedPredictions | UnusablePredictions
 
 
 @dataclass(frozen=True)
@@ -22,155 +28,261 @@ class Judgement:
     Attributes
     ----------
     decision : Decision
-        promote if every required rule says so, reject if one rejects, else hold.
+        promote if everything required says so, reject if anything required rejects, else hold.
     rules : tuple of RuleResult
-        In the order of the specification; rules that compare are left out while there is no champion.
+        In the order of the specification, slices in the order of their levels, then what else was judged; rules that
+        compare are left out while there is no champion.
     reasons : tuple of str
-        One sentence for each rule, those left out included.
+        One sentence for each result and each rule that was left out.
+    warnings : tuple of str
+        What does not change the decision.
+    weak_spots : tuple of WeakSpot
+        Slices in which the challenger was found to lose most; no decision rests on them.
     """
 
     decision: Decision
     rules: tuple[RuleResult, ...]
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    weak_spots: tuple[WeakSpot, ...] = ()
 
 
-def judge(spec: GateSpec, *, golden: Predictions | None, recent: Predictions | None, seed: int) -> Judgement:
+def judge(
+    spec: GateSpec,
+    *,
+    golden: Predictions | None,
+    recent: Predictions | None,
+    seed: int,
+    others: Sequence[RuleResult] = (),
+    golden_uses: int = 0,
+) -> Judgement:
     """Judge a challenger, fail-closed: what cannot be shown is never promoted.
 
-    - ``absolute`` promotes if the metric itself is at most ``max``, else rejects: a bar, not a claim about other
-      nights, so its bounds only inform.
-    - ``non_inferior`` looks at (challenger - champion) / champion, of which the bootstrap gives a lower and an upper
-      bound: it promotes if the upper one is at most ``margin``, rejects if the lower one is above it, else holds.
-    - ``superior`` does the same with both bounds strictly on their side of zero.
-    - Any rule rejects if the challenger's metric is not finite, and holds on fewer rows than ``min_rows``. A champion
-      whose own predictions cannot be used holds the rules that compare: nothing is known about the challenger.
+    - ``absolute`` promotes if the metric itself keeps its bound, else rejects: a bar, not a claim about other nights,
+      so the interval only informs.
+    - ``non_inferior`` and ``superior`` promote if their own test shows it at ``alpha``. All required rules have to,
+      so no correction is needed: a challenger that is worse by the margin in one of them passes that one with
+      probability alpha at most (an intersection-union test).
+    - They reject if the opposite is shown. One rejection is enough, so with many rules and slices a good challenger
+      would be kept out by chance: the p-values of all required comparisons, of both sets, are adjusted after Holm.
+    - ``parity`` promotes if the estimate keeps its bound, and rejects in the same family if it is shown not to.
+    - What is neither holds. So do fewer rows than ``min_rows``, and a champion whose own predictions cannot be used.
+    - A missing slice, level or column, answers that are no numbers, and a metric that cannot be measured reject.
+    - Without a required rule about the answers themselves nothing is promoted. If no rule compares the models on
+      recent nights, one that is shown worse on them is held: yesterday's golden set does not outweigh today.
 
     Parameters
     ----------
     spec : GateSpec
         The rules and ``alpha``, the chance of promoting a challenger that is worse by exactly the margin.
     golden, recent : PairedPredictions, UnusablePredictions or None
-        What ``read_paired`` gave for each set; on None (a set without predictions) a rule rejects.
+        The two models' answers on each set; on None (no row is labelled yet) a rule holds.
     seed : int
-        Of the resampling. Every rule draws the same nights, whatever other rules there are.
+        Of the resampling. Every rule sees the same draws, whatever other rules there are.
+    others : sequence of RuleResult
+        What was judged elsewhere: the artefact, leakage, behaviour, and the rules about the model's cost.
+    golden_uses : int
+        Judgements on this golden set before this one.
 
     Returns
     -------
     Judgement
         The same one for the same arguments.
 
+    Raises
+    ------
+    ConfigError
+        If a metric of one's own cannot be imported.
+
     References
     ----------
-    Piaggio, G. et al. (2012). Reporting of Noninferiority and Equivalence Randomized Trials. JAMA 308(24),
-    2594-2604. Field, C. A., Welsh, A. H. (2007). Bootstrapping clustered data. J. R. Statist. Soc. B 69(3), 369-390.
+    Berger, R. L. (1982). Multiparameter Hypothesis Testing and Acceptance Sampling. Technometrics 24(4), 295-300.
+    Piaggio, G. et al. (2012). Reporting of Noninferiority and Equivalence Randomized Trials. JAMA 308(24), 2594-2604.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from airflow_mlops.gate.rows import Answers
     >>> rng = np.random.default_rng(0)
-    >>> night = np.repeat([f"2011-03-{day:02d}" for day in range(1, 21)], 24)
-    >>> y_true = rng.normal(200, 50, night.size)
+    >>> y_true = rng.normal(200, 50, 480)
     >>> rows = PairedPredictions(
-    ...     row_id=np.arange(night.size).astype(str), night=night, y_true=y_true,
-    ...     challenger=y_true + rng.normal(0, 40, night.size), champion=y_true + rng.normal(0, 44, night.size))
-    >>> spec = GateSpec(rules=[RuleSpec(metric="rmse", kind="absolute", max=60.0),
-    ...                        RuleSpec(metric="rmse", kind="non_inferior", margin=0.1)])
-    >>> for reason in judge(spec, golden=rows, recent=None, seed=0).reasons:
-    ...     print(reason)
-    rmse on golden: 37.07, at most 60 accepted: promote
-    rmse on golden: 37.07 vs champion 45.08 (-17.8 %, 95 % upper bound -11.2 % over 20 nights), margin 10 %: promote
+    ...     task="regression", row_id=np.arange(480).astype(str), y_true=y_true,
+    ...     challenger=Answers(y_true + rng.normal(0, 40, 480)), champion=Answers(y_true + rng.normal(0, 44, 480)))
+    >>> spec = GateSpec(rules=[RuleSpec(metric="rmse", kind="absolute", max=60.0)])
+    >>> judge(spec, golden=rows, recent=None, seed=0).reasons
+    ('rmse on golden: 37.07, at most 60 accepted: promote',)
     """
-    sets = {"golden": golden, "recent": recent}
-    results: list[RuleResult] = []
+    sets: dict[str, Predictions | None] = {"golden": golden, "recent": recent}
+    paired = {name: rows for name, rows in sets.items() if isinstance(rows, PairedPredictions)}
+    # A champion known on one set is missed on the other; only where none is known anywhere is this the first model.
+    first_model = not any(rows.knows_champion for rows in paired.values())
+    rules = (*spec.rules, *([] if first_model else _guards(spec, paired.get("recent"))))
+    left_out = [first_model and rule.compares for rule in rules]
+    numbers, cases = [], []
+    for number, rule in enumerate(rules):
+        laid = [] if rule.of_model or left_out[number] else laid_out(spec, rule, sets[rule.on])
+        if number >= len(spec.rules):
+            laid = [dataclasses.replace(case, is_guard=True) for case in laid]
+        numbers += [number] * len(laid)
+        cases += laid
+    cases = _measured(spec, cases, paired, seed=seed)
+    by_rule: list[list[RuleResult]] = [[] for _ in rules]
+    for number, case, p_worse in zip(numbers, cases, _adjusted(cases), strict=True):
+        # What nobody asked for holds nobody up by being thin.
+        if case.is_guard and case.obstacle and case.obstacle[0] is Decision.HOLD:
+            continue
+        by_rule[number].append(_result(case, p_worse, alpha=spec.alpha))
+
     # A challenger that breaks on a set is broken, also where no rule reads that set.
     broken = {name: rows.reason for name, rows in sets.items() if isinstance(rows, UnusablePredictions)}
-    reasons = [f"{name}: {reason}: {Decision.REJECT}" for name, reason in broken.items()]
     required = [Decision.REJECT for _ in broken]
-    # A champion known on one set is missed on the other; only where none is known anywhere is this the first model.
-    first_model = not any(isinstance(rows, PairedPredictions) and rows.knows_champion for rows in sets.values())
-    for rule in spec.rules:
-        if first_model and rule.kind != "absolute":
-            reasons.append(f"{rule.metric} on {rule.on}: {rule.kind} left out, there is no champion to compare with")
+    reasons = [f"{name}: {reason}: {Decision.REJECT}" for name, reason in broken.items()]
+    results: list[RuleResult] = []
+    for rule, left, found_here in zip(rules, left_out, by_rule, strict=True):
+        if left:
+            where = "of the model" if rule.of_model else f"on {rule.on}"
+            reasons.append(f"{rule.metric} {where}: {rule.kind} left out, there is no champion to compare with")
             continue
-        result = _judged(rule, sets[rule.on], alpha=spec.alpha, seed=seed)
-        results.append(result)
-        reasons.append(result.reason if rule.required else f"{result.reason} (reported only)")
-        if rule.required:
-            required.append(result.decision)
-    return Judgement(_overall(required), tuple(results), tuple(reasons))
+        given = _of_model(rule, others, already=results) if rule.of_model else found_here
+        results += given
+        reasons += [_said(result) for result in given]
+    elsewhere = [result for result in others if all(result is not known for known in results)]
+    results += elsewhere
+    reasons += [_said(result) for result in elsewhere]
+    required += [result.decision for result in results if result.required]
+    if not any(result.required for found_here in by_rule for result in found_here):
+        required.append(Decision.HOLD)
+        reasons.append(f"no required rule could look at the answers, so nothing is known of them: {Decision.HOLD}")
+    warnings = wear_warnings(results, golden_uses=golden_uses, alpha=spec.alpha)
+    spots: list[WeakSpot] = []
+    for name, rows in paired.items():
+        looked, missed = weak_spots(spec, rows, on=name)
+        spots += looked
+        warnings += missed
+    return Judgement(_overall(required), tuple(results), tuple(reasons), warnings, tuple(spots))
+
+
+def _said(result: RuleResult) -> str:
+    return result.reason if result.required else f"{result.reason} (reported only)"
 
 
 def _overall(required: list[Decision]) -> Decision:
     if Decision.REJECT in required:
         return Decision.REJECT
-    if required and all(decision is Decision.PROMOTE for decision in required):
-        return Decision.PROMOTE
-    return Decision.HOLD
+    return Decision.HOLD if Decision.HOLD in required else Decision.PROMOTE
 
 
-def _judged(rule: RuleSpec, predictions: Predictions | None, *, alpha: float, seed: int) -> RuleResult:
-    nan = float("nan")
-    evidence = Evidence(rows=0, drawn="0 rows", challenger=nan, champion=None, estimate=nan, low=nan, high=nan)
-    if isinstance(predictions, PairedPredictions):
-        compared = rule.kind != "absolute"
-        evidence = measure(rule.metric, predictions, compared=compared, alpha=alpha, seed=seed)
-        decision, why = _unmeasured(rule, evidence, predictions.champion_fault) or _decided(rule, evidence, alpha)
-    elif predictions is None:
-        decision, why = Decision.HOLD, "there is no row to judge on"
+def _guards(spec: GateSpec, recent: PairedPredictions | None) -> list[RuleSpec]:
+    """What is asked of recent nights where the specification compares the models on golden ones only."""
+    compared = [rule for rule in spec.rules if rule.compares and not rule.of_model]
+    if recent is None or recent.champion is None or any(rule.on == "recent" for rule in compared):
+        return []
+    guards = [
+        rule.model_copy(update={"kind": "superior", "on": "recent", "slice": None, "levels": (), "margin": None})
+        for rule in compared
+        if rule.required
+    ]
+    return [rule for place, rule in enumerate(guards) if rule not in guards[:place]]
+
+
+def _measured(spec: GateSpec, cases: list[Case], paired: Mapping[str, PairedPredictions], *, seed: int) -> list[Case]:
+    """The cases with their evidence, all of a set measured at once and on the same draws."""
+    measured = list(cases)
+    design = Design(spec.alpha, spec.resamples, seed, spec.cluster, spec.strata, spec.query)
+    for name, predictions in paired.items():
+        # What is held already is measured all the same: a person may have to decide.
+        on = [place for place, case in enumerate(cases) if case.rule.on == name and case.is_open]
+        plain = [place for place in on if cases[place].criterion is None]
+        questions = [Question(cases[place].rule, cases[place].rows) for place in plain]
+        for place, evidence in zip(plain, measure(predictions, questions, design=design), strict=True):
+            measured[place] = dataclasses.replace(cases[place], evidence=evidence)
+        for place in sorted({*on} - {*plain}):
+            evidence = disparity(cases[place], predictions, design=design)
+            measured[place] = dataclasses.replace(cases[place], evidence=evidence)
+    return measured
+
+
+def _adjusted(cases: list[Case]) -> list[float | None]:
+    """p-value of each claim that the challenger is worse than allowed, adjusted within those that may reject."""
+    adjusted = [case.evidence.p_worse for case in cases]
+    family = {
+        place: p_worse
+        for place, (case, p_worse) in enumerate(zip(cases, adjusted, strict=True))
+        if p_worse is not None and case.rule.required and case.rule.kind != "absolute" and case.obstacle is None
+    }
+    for place, p_worse in zip(family, holm([*family.values()]), strict=True):
+        adjusted[place] = float(p_worse)
+    return adjusted
+
+
+def _result(case: Case, p_worse: float | None, *, alpha: float) -> RuleResult:
+    rule, evidence = case.rule, case.evidence
+    rows_needed = None
+    if case.obstacle:
+        decision, why = case.obstacle
+        if decision is Decision.HOLD and case.fault is None and evidence.rows < rule.min_rows:
+            rows_needed = max(rule.min_rows, evidence.rows_needed or 0)
     else:
-        decision, why = Decision.REJECT, predictions.reason
+        decision = _decided(case, p_worse, alpha=alpha)
+        why = found(case, decision, alpha=alpha)
+        if decision is Decision.HOLD and not case.is_guard:
+            rows_needed = evidence.rows_needed
+            why += what_would_do(case, alpha=alpha)
     return RuleResult(
-        rule=f"{rule.metric} {rule.kind}",
+        rule=f"{rule.metric} {'no worse' if case.is_guard else rule.kind}",
         on=rule.on,
+        slice=case.slice,
         decision=decision,
+        required=rule.required,
         rows=evidence.rows,
+        units=evidence.units,
+        method=evidence.method,
+        scale=case.scale,
+        greater_is_better=case.greater_is_better,
         challenger=evidence.challenger,
         champion=evidence.champion,
         estimate=evidence.estimate,
         low=evidence.low,
         high=evidence.high,
-        bound=_bound(rule),
-        reason=f"{rule.metric} on {rule.on}: {why}: {decision}",
+        bound=case.bound,
+        p_value=evidence.p_value,
+        p_worse=p_worse,
+        least_difference=evidence.least_difference,
+        rows_needed=rows_needed,
+        reason=f"{title(case)}: {why}: {decision}",
     )
 
 
-def _bound(rule: RuleSpec) -> float:
-    return {"absolute": rule.max, "non_inferior": rule.margin, "superior": 0.0}[rule.kind] or 0.0
+def _decided(case: Case, p_worse: float | None, *, alpha: float) -> Decision:
+    evidence, sign = case.evidence, -1.0 if case.greater_is_better else 1.0
+    keeps = sign * evidence.estimate <= sign * case.bound
+    broken = p_worse is not None and p_worse <= alpha
+    if case.is_guard:
+        return Decision.HOLD if broken else Decision.PROMOTE
+    if case.rule.kind == "absolute":
+        return Decision.PROMOTE if keeps else Decision.REJECT
+    if case.rule.compares:
+        # Two models that answer alike leave nothing to chance: the interval is a point.
+        alike = evidence.low == evidence.high and case.rule.kind == "non_inferior"
+        keeps = keeps if alike else evidence.p_value is not None and evidence.p_value <= alpha
+    if keeps:
+        return Decision.PROMOTE
+    return Decision.REJECT if broken else Decision.HOLD
 
 
-def _unmeasured(rule: RuleSpec, evidence: Evidence, champion_fault: str | None) -> tuple[Decision, str] | None:
-    """What stands in the way of a decision by the figures, if anything does."""
-    if not math.isfinite(evidence.challenger):
-        return Decision.REJECT, f"the challenger's {rule.metric} over {evidence.rows} rows is {evidence.challenger}"
-    if rule.kind != "absolute":
-        if evidence.champion is None:
-            return Decision.HOLD, champion_fault or "the champion's predictions are missing"
-        if not math.isfinite(evidence.champion):
-            return Decision.HOLD, f"the champion's {rule.metric} is {evidence.champion}, which nothing compares with"
-    if evidence.rows < rule.min_rows:
-        return Decision.HOLD, f"{evidence.rows} rows are too thin, the rule wants {rule.min_rows}"
-    return None
-
-
-def _decided(rule: RuleSpec, evidence: Evidence, alpha: float) -> tuple[Decision, str]:
-    if rule.kind == "absolute":
-        assert rule.max is not None  # noqa: S101  RuleSpec proved it; this tells mypy
-        decision = Decision.PROMOTE if evidence.estimate <= rule.max else Decision.REJECT
-        return decision, f"{evidence.challenger:.4g}, at most {rule.max:.4g} accepted"
-    margin = 0.0 if rule.margin is None or rule.kind == "superior" else rule.margin
-    better = evidence.high < margin if rule.kind == "superior" else evidence.high <= margin
-    if better:
-        decision, bound = Decision.PROMOTE, f"upper bound {_percent(evidence.high)}"
-    elif evidence.low > margin:
-        decision, bound = Decision.REJECT, f"lower bound {_percent(evidence.low)}"
-    else:
-        decision, bound = Decision.HOLD, f"bounds {_percent(evidence.low)} to {_percent(evidence.high)}"
-    wanted = "superiority wanted" if rule.kind == "superior" else f"margin {100 * margin:.3g} %"
-    return decision, (
-        f"{evidence.challenger:.4g} vs champion {evidence.champion:.4g} ({_percent(evidence.estimate)}, "
-        f"{100 * (1 - alpha):.4g} % {bound} over {evidence.drawn}), {wanted}"
-    )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:+.1f} %"
+def _of_model(rule: RuleSpec, others: Sequence[RuleResult], *, already: Sequence[RuleResult]) -> list[RuleResult]:
+    """What was found about the model itself, or that nothing was."""
+    name = f"{rule.metric} {rule.kind}"
+    fresh = [result for result in others if all(result is not known for known in already)]
+    # Two rules of one name, such as a required bar and a reported one, each have their own result.
+    if given := [result for result in fresh if result.rule == name and result.required == rule.required]:
+        return given[:1]
+    nan = float("nan")
+    why = "no figure of the model itself was given, and predictions alone hold none"
+    return [
+        RuleResult(
+            rule=name, on="model", decision=Decision.REJECT, required=rule.required, rows=0, scale="value",
+            challenger=nan, champion=None, estimate=nan, low=nan, high=nan, bound=nan,
+            reason=f"{rule.metric} of the model: {why}: {Decision.REJECT}",
+        )
+    ]  # fmt: skip

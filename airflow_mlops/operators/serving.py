@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from airflow_mlops.approval import objection
 from airflow_mlops.errors import ConfigError, LedgerError, RemoteJobFailed
 from airflow_mlops.links import EndpointLink, MlflowRunLink, RecordLink
-from airflow_mlops.operators.gate import registration_of
+from airflow_mlops.operators.approval import approval_of
+from airflow_mlops.operators.promotion import registration_of
 from airflow_mlops.operators.service import go_live, golden_answers, stage, switch, target_of
 from airflow_mlops.operators.stage import StageOperator, asset_references
 
@@ -53,14 +55,16 @@ class BuildBentoOperator(StageOperator):
 
     def run_stage(self, context: Context) -> str:
         """Build, or find what was built."""
-        from airflow_mlops.records import Bento, Decision, Manifest, short
+        from airflow_mlops.records import Bento, Manifest, short
         from airflow_mlops.serving.build import build_bento
 
         project, ledger = self.load()
         verdict = self._promoted(context, project, ledger)
-        if verdict.decision is not Decision.PROMOTE:
+        # Whether a person had to be asked was decided when it was promoted; the rules may say otherwise since.
+        if (why := objection(verdict, approval_of(ledger, verdict), "hold")) is not None:
             raise LedgerError(
-                f"expected a verdict that promotes, {verdict.ref} says {verdict.decision}. Nothing else is deployed."
+                f"expected a verdict that promotes or was approved, {verdict.ref} is neither: {why}. "
+                "Nothing else is deployed."
             )
         manifest = ledger.read(Manifest, verdict.manifest)
         if manifest.artefact.digest != verdict.artefact_digest:

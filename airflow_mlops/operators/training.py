@@ -149,8 +149,10 @@ class TrainModelOperator(StageOperator):
             partitions = [
                 ledger.fetch_blob(pin.digest, folder / "data" / f"{pin.night}.parquet") for pin in split.training
             ]
+            code_folder = ledger.fetch_folder(code, folder / "code")
             order = TrainingOrder(
-                project=ledger.fetch_folder(code, folder / "code"),
+                project=code_folder,
+                task=spec.task,
                 entrypoint=spec.training.entrypoint,
                 partitions=tuple(partitions),
                 features=spec.features,
@@ -165,6 +167,7 @@ class TrainModelOperator(StageOperator):
                 timeout_seconds=spec.training.resources.timeout_minutes * 60,
                 memory_gib=spec.training.resources.memory_gib,
                 on_line=lambda line: self.log.info("%s", line),
+                requirements=code_folder / "requirements.txt" if "requirements.txt" in code.files else None,
             )
             artefact = ledger.put_folder(order.artefact)
         return Manifest(
@@ -192,19 +195,16 @@ class TrainModelOperator(StageOperator):
     def _register(self, context: Context, project: Project, ledger: Ledger, manifest: Manifest) -> None:
         from airflow_mlops.hooks.mlflow import MlflowHook
         from airflow_mlops.links import record_page
-        from airflow_mlops.records import Registration, short
+        from airflow_mlops.records import Golden, Registration, short
 
         registration = ledger.find(Registration, f"{project.name}/{short(manifest.ref.digest)}")
         if registration is None:
-            run = context["dag_run"]
             with tempfile.TemporaryDirectory() as scratch:
                 model = MlflowHook(self.mlflow_conn_id).register(
                     manifest,
                     ledger.fetch_folder(manifest.artefact, Path(scratch) / "artefact"),
-                    tags={
-                        "airflow.dag_run": f"{run.dag_id}/{run.run_id}",
-                        "airflow_mlops.page": record_page(manifest.ref),
-                    },
+                    tags={"airflow_mlops.page": record_page(manifest.ref)},
+                    golden=ledger.read(Golden, manifest.golden),
                 )
             registration = ledger.write(
                 Registration(

@@ -6,27 +6,12 @@ import os
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-__all__ = [
-    "DataSpec",
-    "DriftSpec",
-    "GateSpec",
-    "ModelSpec",
-    "QualitySpec",
-    "Resources",
-    "RuleSpec",
-    "ServingSpec",
-    "TrainingSpec",
-]
+from airflow_mlops.project.gate_spec import GateSpec, Task
+from airflow_mlops.project.section import Section
+
+__all__ = ["DataSpec", "DriftSpec", "ModelSpec", "QualitySpec", "Resources", "ServingSpec", "TrainingSpec"]
 
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
 
@@ -49,12 +34,6 @@ def _with_night(path: str) -> str:
     if path.count("{night}") != 1 or "/" not in path.partition("{night}")[0]:
         raise ValueError(f"expected one {{night}} below a folder, such as data/night={{night}}.parquet, got {path!r}")
     return path
-
-
-class Section(BaseModel):
-    """A frozen table of the file; an unknown key is an error, a text is not a number, and infinity is no bound."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class DataSpec(Section):
@@ -119,54 +98,6 @@ class TrainingSpec(Section):
         return self
 
 
-class RuleSpec(Section):
-    """One rule of the gate."""
-
-    metric: Literal["rmse", "mae"] = Field(description="What is measured; lower is better.")
-    kind: Literal["absolute", "non_inferior", "superior"] = Field(
-        description="absolute: the challenger's metric is at most `max`. non_inferior: worse than the champion by "
-        "at most `margin`. superior: better than the champion."
-    )
-    on: Literal["golden", "recent"] = Field(default="golden", description="The frozen set, or the last nights.")
-    margin: float | None = Field(
-        default=None,
-        ge=0,
-        lt=1,
-        description="Share of the champion's metric that is given away, such as 0.02.",
-    )
-    max: float | None = Field(default=None, gt=0, description="Bound of an absolute rule, in the target's unit.")
-    min_rows: int = Field(default=100, ge=2, description="Fewer rows than this are no evidence.")
-    required: bool = Field(default=True, description="false: reported, but decides nothing.")
-
-    @model_validator(mode="after")
-    def _has_its_bound(self) -> Self:
-        if self.kind == "absolute" and self.max is None:
-            raise ValueError("an absolute rule needs `max`, the largest value that is accepted")
-        if self.kind == "non_inferior" and self.margin is None:
-            raise ValueError("a non_inferior rule needs `margin`, a share such as 0.02")
-        return self
-
-
-class GateSpec(Section):
-    """When a challenger takes the champion's place."""
-
-    golden: str = Field(default="v1", pattern=r"^[\w.-]+$", description="Name of the frozen golden set.")
-    golden_digest: str | None = Field(
-        default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="Refuse any other golden set than this."
-    )
-    recent_nights: int = Field(default=7, ge=1, description="Nights of the recent window.")
-    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="Chance of promoting one worse by the margin.")
-    rules: tuple[RuleSpec, ...] = Field(min_length=1, strict=False, description="All required ones must hold.")
-
-    @model_validator(mode="after")
-    def _first_model_has_a_bar(self) -> Self:
-        if not any(rule.kind == "absolute" and rule.required for rule in self.rules):
-            raise ValueError(
-                "expected at least one required absolute rule: the first model has no champion to be compared with"
-            )
-        return self
-
-
 class ServingSpec(Section):
     """How the champion answers."""
 
@@ -181,7 +112,7 @@ class ModelSpec(Section):
     """The whole of ``model.toml``."""
 
     name: str = Field(pattern=r"^[a-z]([a-z0-9_]*[a-z0-9])?$", description="Name of the model and of its four DAGs.")
-    task: Literal["regression"] = Field(description="What is predicted.")
+    task: Task = Field(description="What is predicted.")
     target: str = Field(min_length=1, description="Column that is predicted.")
     features: tuple[str, ...] = Field(min_length=1, strict=False, description="Columns that predict it.")
     time_column: str = Field(min_length=1, description="Column that says when a row happened.")
@@ -191,6 +122,21 @@ class ModelSpec(Section):
     training: TrainingSpec
     gate: GateSpec
     serving: ServingSpec = ServingSpec()
+
+    @field_validator("gate")
+    @classmethod
+    def _gate_suits_the_model(cls, gate: GateSpec, info: ValidationInfo) -> GateSpec:
+        # A first model has no champion to be compared with.
+        if not any(rule.kind == "absolute" and rule.required and not rule.of_model for rule in gate.rules):
+            raise ValueError(
+                "expected at least one required absolute rule: the first model has no champion to be compared with"
+            )
+        if "task" in info.data and (fault := gate.unsuited(info.data["task"])):
+            raise ValueError(fault)
+        features = info.data.get("features", ())
+        if unknown := [one.feature for one in gate.behaviour if features and one.feature not in features]:
+            raise ValueError(f"behaviour names what is no feature: {', '.join(unknown)}")
+        return gate
 
     @field_validator("drift")
     @classmethod

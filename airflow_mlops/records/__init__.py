@@ -10,7 +10,7 @@ make records of one key, so that one of them is kept.
 
 from __future__ import annotations
 
-from airflow_mlops.records.model import Artefact, Decision, Golden, Manifest, Registration, RuleResult, Verdict
+from airflow_mlops.records.model import Artefact, Golden, Manifest, Registration
 from airflow_mlops.records.night import (
     Baseline,
     CheckOutcome,
@@ -23,8 +23,10 @@ from airflow_mlops.records.night import (
 )
 from airflow_mlops.records.record import Instant, PartitionPin, Record, RecordRef, Value, sha256_digest, short
 from airflow_mlops.records.service import Bento, Deployment, Pointer
+from airflow_mlops.records.verdict import Approval, Decision, RuleResult, Verdict, WeakSpot
 
 __all__ = [
+    "Approval",
     "Artefact",
     "Baseline",
     "Bento",
@@ -48,6 +50,7 @@ __all__ = [
     "RuleResult",
     "Value",
     "Verdict",
+    "WeakSpot",
     "sha256_digest",
     "short",
 ]

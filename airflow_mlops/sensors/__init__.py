@@ -1,4 +1,4 @@
-"""Waiting for a night, an alias, an endpoint: deferred to the triggerer, or (``deferrable=False``) in the worker."""
+"""Waiting for a night, a verdict, an alias, an endpoint: in the triggerer, or (``deferrable=False``) in the worker."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from airflow_mlops.errors import ConfigError
 from airflow_mlops.polling import Ended, decide
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
     from airflow_mlops.triggers import LookoutTrigger
 
-__all__ = ["DeploymentReadySensor", "ModelAliasSensor", "PartitionSensor"]
+__all__ = ["DeploymentReadySensor", "GateVerdictSensor", "ModelAliasSensor", "PartitionSensor"]
 
+_DECISIONS = frozenset({"promote", "hold", "reject"})
 # The trigger ends the wait itself, at its own deadline; Airflow's is only there for a triggerer that is gone.
 _GRACE = timedelta(minutes=5)
 
@@ -139,6 +140,77 @@ class PartitionSensor(LookoutSensor):
         project = load_project(self.project)
         key = project.data_key(parse_night(self.night))
         return PartitionTrigger(root=project.data_root, key=key, store_conn_id=self.store_conn_id, **when)
+
+
+class GateVerdictSensor(LookoutSensor):
+    """Wait for the gate's verdict about a challenger; returns its reference.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    night : str
+        The night that the challenger was trained up to, ``YYYY-MM-DD``; the partition key of the run, or its logical
+        date.
+    manifest : str
+        Reference of the challenger's manifest, instead of the night.
+    wanted : collection of str
+        Decisions that go on: ``promote``, ``hold``, ``reject``. Any other ends the wait too: the task fails, or skips
+        with ``soft_fail``. By default every one goes on.
+    store_conn_id : str
+        Connection of type ``mlops_store``.
+
+    Raises
+    ------
+    ConfigError
+        If ``wanted`` names what is no decision.
+    """
+
+    template_fields: Collection[str] = ("model", "night", "manifest")
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        night: str = NIGHT,
+        manifest: str | XComArg = "",
+        wanted: Collection[str] = (),
+        store_conn_id: str = "mlops_store",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if unknown := sorted({wanted} if isinstance(wanted, str) else set(wanted) - _DECISIONS):
+            raise ConfigError(
+                f"expected decisions among {', '.join(sorted(_DECISIONS))} in `wanted` of {self.task_id}, got "
+                f"{', '.join(unknown)}. Give a list, such as ['promote']."
+            )
+        self.model = model
+        self.night = night
+        self.manifest = manifest
+        self.wanted = tuple(wanted)
+        self.store_conn_id = store_conn_id
+
+    def lookout(self, **when: float) -> LookoutTrigger:
+        """Look for the verdict."""
+        from airflow_mlops.nights import parse_night
+        from airflow_mlops.triggers import GateVerdictTrigger
+
+        manifest = str(self.manifest) or None
+        night = None if manifest else str(parse_night(self.night))
+        return GateVerdictTrigger(
+            model=self.model, manifest=manifest, night=night, store_conn_id=self.store_conn_id, **when
+        )
+
+    def resume(self, context: Context, event: dict[str, Any]) -> str:
+        """Hand on the verdict's reference, if it says what is wanted."""
+        found = super().resume(context, event)
+        if self.wanted and found["decision"] not in self.wanted:
+            # Asking again would change nothing: of a manifest there is one verdict by one set of rules.
+            kind = AirflowSkipException if self.soft_fail else AirflowFailException
+            raise kind(
+                f"expected a verdict of {' or '.join(self.wanted)}, got {found['decision']}: {found['verdict']}."
+            )
+        return str(found["verdict"])
 
 
 class ModelAliasSensor(LookoutSensor):

@@ -9,13 +9,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from airflow_mlops.errors import ConfigError, RemoteUnavailable, require
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Prediction", "Verification", "verify"]
+
+Prediction = float | Sequence[float]
+"""A number, or of more than two classes the probability of each."""
 
 _ROWS_PER_REQUEST = 500
 _WARM_UP_REQUESTS = 3
@@ -41,7 +45,7 @@ class _Refuted(Exception):
 def verify(
     url: str,
     rows: Sequence[Mapping[str, float]],
-    expected: Sequence[float],
+    expected: Sequence[Prediction],
     *,
     version: str,
     digest: str,
@@ -49,7 +53,7 @@ def verify(
 ) -> Verification:
     r"""Warm a server up, then compare its answers with known predictions.
 
-    The difference of a row is :math:`|served - expected| / \max(|expected|, mean |expected|)`: relative, and yet not
+    The difference of a number is :math:`|served - expected| / \max(|expected|, mean |expected|)`: relative, and yet not
     inflated by a prediction that happens to lie near zero.
 
     Parameters
@@ -58,7 +62,7 @@ def verify(
         Address of the server.
     rows : sequence of mapping, shape (n_rows,)
         Feature to value.
-    expected : sequence of float, shape (n_rows,)
+    expected : sequence of float or of sequences of float, shape (n_rows,) or (n_rows, n_classes)
         The gate's own predictions for these rows.
     version, digest : str
         What every answer must state in ``x-model-version`` and ``x-model-digest``.
@@ -82,6 +86,7 @@ def verify(
             f"expected golden rows and as many predictions for them, got {len(rows)} rows and {len(expected)} "
             "predictions. Freeze the golden set and run the gate again."
         )
+    judged = np.asarray(expected, dtype=np.float64)
     library = require("httpx", extra="bentoml")
     plain = [{name: float(value) for name, value in row.items()} for row in rows]
     # No proxy of the environment may answer in the server's place.
@@ -90,11 +95,10 @@ def verify(
             for _ in range(_WARM_UP_REQUESTS):
                 _post(client, {"rows": plain[:_ROWS_PER_REQUEST]}, version=version, digest=digest)
             served = [
-                prediction
-                for start in range(0, len(plain), _ROWS_PER_REQUEST)
-                for prediction in _predictions(
-                    client, plain[start : start + _ROWS_PER_REQUEST], version=version, digest=digest
+                _predictions(
+                    client, plain[start : start + _ROWS_PER_REQUEST], judged.shape[1:], version=version, digest=digest
                 )
+                for start in range(0, len(plain), _ROWS_PER_REQUEST)
             ]
             _refuses_malformed(client, plain[0], version=version, digest=digest)
         except _Refuted as refuted:
@@ -104,27 +108,28 @@ def verify(
                 f"expected an answer from {url} to verify version {version}, got {type(error).__name__}: {error}. "
                 "See that the server runs (its log is below the target's home), then run the task again."
             ) from error
-    return _compared(served, expected, tolerance=tolerance)
+    return _compared(np.concatenate(served), judged, tolerance=tolerance)
 
 
-def _compared(served: Sequence[float], expected: Sequence[float], *, tolerance: float) -> Verification:
-    judged = np.asarray(expected, dtype=np.float64)
+def _compared(served: npt.NDArray[np.float64], judged: npt.NDArray[np.float64], *, tolerance: float) -> Verification:
     scale = np.maximum(np.abs(judged), np.mean(np.abs(judged)))
     # An expectation that is no number can be met by none.
     with np.errstate(invalid="ignore"):
-        difference = np.abs(np.asarray(served, dtype=np.float64) - judged) / np.where(scale > 0, scale, 1.0)
+        difference = np.abs(served - judged) / np.where(scale > 0, scale, 1.0)
     difference = np.where(np.isfinite(difference), difference, np.inf)
-    worst = int(np.argmax(difference))
+    worst = np.unravel_index(np.argmax(difference), difference.shape)
     largest = float(difference[worst])
-    told = f"row {worst}: expected {judged[worst]:.6g}, got {served[worst]:.6g}, a relative difference of {largest:.3g}"
+    place = f"row {worst[0]}" + (f", class {worst[1]}" if len(worst) > 1 else "")
+    told = f"{place}: expected {judged[worst]:.6g}, got {served[worst]:.6g}, a relative difference of {largest:.3g}"
     passed = largest <= tolerance
     verdict = f"{len(judged)} rows agree within {tolerance:g}" if passed else f"more than {tolerance:g} apart"
     return Verification(passed, len(judged), largest, f"{verdict}; {told}")
 
 
 def _predictions(
-    client: httpx.Client, rows: Sequence[Mapping[str, float]], *, version: str, digest: str
-) -> list[float]:
+    client: httpx.Client, rows: Sequence[Mapping[str, float]], width: tuple[int, ...], *, version: str, digest: str
+) -> npt.NDArray[np.float64]:
+    """Predictions of some rows, each of the shape ``width``."""
     answer = _post(client, {"rows": rows}, version=version, digest=digest)
     if answer.status_code != HTTPStatus.OK:
         raise _Refuted(f"expected HTTP 200 for golden rows, got {answer.status_code}: {answer.text[:200]}")
@@ -134,9 +139,16 @@ def _predictions(
         raise _Refuted(f"expected predictions in the answer, got {answer.text[:200]!r}") from None
     if not isinstance(predictions, list) or len(predictions) != len(rows):
         raise _Refuted(f"expected {len(rows)} predictions, got {str(predictions)[:200]}")
-    if wrong := [value for value in predictions if isinstance(value, bool) or not isinstance(value, int | float)]:
-        raise _Refuted(f"expected numbers as predictions, got {wrong[0]!r}")
-    return [float(value) for value in predictions]
+    for prediction in predictions:
+        numbers = prediction if width and isinstance(prediction, list) else [prediction]
+        if (width and len(numbers) != width[0]) or not all(_is_number(value) for value in numbers):
+            wanted = f"{width[0]} numbers for each row" if width else "a number for each row"
+            raise _Refuted(f"expected {wanted} as predictions, got {str(prediction)[:200]}")
+    return np.array(predictions, dtype=np.float64)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _refuses_malformed(client: httpx.Client, row: Mapping[str, float], *, version: str, digest: str) -> None:

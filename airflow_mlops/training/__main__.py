@@ -10,11 +10,14 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.errors import ConfigError, DataError
 from airflow_mlops.training import child
 from airflow_mlops.training.order import TrainingOrder, TrainingResult
+
+if TYPE_CHECKING:
+    import torch
 
 
 def train_to_order(order: TrainingOrder) -> TrainingResult:
@@ -30,7 +33,7 @@ def train_to_order(order: TrainingOrder) -> TrainingResult:
     import numpy as np
     import torch
 
-    from airflow_mlops.training.artefact import export_model, predicted
+    from airflow_mlops.training.artefact import export_model
     from airflow_mlops.training.context import TrainingContext
     from airflow_mlops.training.rows import read_rows
 
@@ -49,6 +52,9 @@ def train_to_order(order: TrainingOrder) -> TrainingResult:
     target = torch.from_numpy(np.concatenate([rows.target for rows in nights])).to(torch.float32)
     if not len(target):
         raise DataError(f"expected rows in {len(order.partitions)} nights, all of them are empty.")
+    classifies = order.task in ("binary", "multiclass")
+    if classifies:
+        _check_classes(target, order)
 
     torch.set_num_threads(order.cpu)
     torch.use_deterministic_algorithms(mode=True)
@@ -57,17 +63,47 @@ def train_to_order(order: TrainingOrder) -> TrainingResult:
     # Importing may have drawn numbers: what the function finds depends on the seed alone.
     _seed_everything(order.seed)
     context = TrainingContext(features.clone(), target.clone(), order.features, order.seed)
-    loaded = export_model(train(context), features, order.features, order.target, order.artefact)
+    loaded = export_model(train(context), features, order.features, order.target, order.artefact, task=order.task)
 
-    rmse = (predicted(loaded.module, features) - target).square().mean().sqrt().item()
+    answers = loaded.predict(features)
+    if classifies:
+        fit = {"train_log_loss": _log_loss(answers, target.long())}
+    else:
+        fit = {"train_rmse": (answers - target).square().mean().sqrt().item()}
     result = TrainingResult(
-        metrics={**context.metrics, "train_rmse": rmse, "train_rows": float(len(target))},
+        metrics={**context.metrics, **fit, "train_rows": float(len(target))},
         environment=_environment(torch.backends.cpu.get_cpu_capability()),
         started_at=started_at,
         finished_at=dt.datetime.now(dt.UTC),
     )
     result.write(order.result)
     return result
+
+
+def _check_classes(target: torch.Tensor, order: TrainingOrder) -> None:
+    wrong = (target < 0) | (target != target.round())
+    if order.task == "binary":
+        wrong |= target > 1
+    if broken := int(wrong.sum()):
+        classes = "0 and 1" if order.task == "binary" else "0, 1, 2, ..."
+        raise DataError(
+            f"expected the classes {classes} in the target {order.target!r} of a {order.task} task, {broken} of "
+            f"{len(target)} rows hold something else, such as {target[wrong][0].item():g}. Number the classes where "
+            "the night is written."
+        )
+
+
+def _log_loss(answers: torch.Tensor, target: torch.Tensor) -> float:
+    import torch
+
+    probabilities = torch.stack([1 - answers, answers], 1) if answers.ndim == 1 else answers
+    if (classes := probabilities.shape[1]) <= (most := int(target.max())):
+        raise ConfigError(
+            f"expected the model to know every class of the target, it answers with {classes} probabilities, and the "
+            f"target has the class {most}. Widen its last layer to {most + 1}."
+        )
+    likelihood = probabilities.gather(1, target[:, None]).clamp_min(torch.finfo(torch.float32).tiny)
+    return -likelihood.log().mean().item()
 
 
 def _seed_everything(seed: int) -> None:
@@ -122,8 +158,9 @@ def main() -> None:
 def _report(result: TrainingResult) -> None:
     """Say how it went, for the task's log."""
     seconds = (result.finished_at - result.started_at).total_seconds()
-    rows, rmse = result.metrics["train_rows"], result.metrics["train_rmse"]
-    print(f"trained on {rows:.0f} rows in {seconds:.1f} s, train_rmse = {rmse:.6g}")  # noqa: T201 - the task's log
+    name = "train_rmse" if "train_rmse" in result.metrics else "train_log_loss"
+    rows, fit = result.metrics["train_rows"], result.metrics[name]
+    print(f"trained on {rows:.0f} rows in {seconds:.1f} s, {name} = {fit:.6g}")  # noqa: T201 - the task's log
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from airflow_mlops.errors import MLOpsError
 
-__all__ = ["EXIT_OUT_OF_MEMORY", "argument_parser", "obey", "run_to_exit"]
+__all__ = ["EXIT_OUT_OF_MEMORY", "argument_parser", "die_with_parent", "obey", "run_to_exit"]
 
 # EX_OSERR of sysexits.h ("cannot fork" and its like); Python itself uses 1, 2 and 120.
 EXIT_OUT_OF_MEMORY = 71
@@ -35,14 +35,21 @@ def obey(arguments: argparse.Namespace) -> None:
     The kernel ends it with the *thread* that started it: a caller keeps that thread waiting.
     """
     if arguments.parent_pid is not None and sys.platform == "linux":
-        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
+        die_with_parent()
         # The parent may have died before the call, and then no signal ever comes.
         if os.getppid() != arguments.parent_pid:
             sys.exit("the process that asked for this is gone")
     if arguments.memory_bytes is not None:
         # Data, not address space: a CUDA build of torch maps gigabytes of code that it never touches.
         resource.setrlimit(resource.RLIMIT_DATA, (arguments.memory_bytes, arguments.memory_bytes))
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the thread that started it ends; does nothing where it cannot."""
+    if sys.platform != "linux":
+        return
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
 
 
 def run_to_exit(work: Callable[[], None]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What the training process is told, and what it reports; both are JSON files."""
+"""What the training and the prediction process are told, and what the former reports; all are JSON files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, ValidationError
 
 from airflow_mlops.errors import ConfigError
+from airflow_mlops.project.gate_spec import Task
 from airflow_mlops.records import Instant, Value
 
-__all__ = ["TrainingOrder", "TrainingResult"]
+__all__ = ["PredictionOrder", "TrainingOrder", "TrainingResult"]
 
 # The training process runs in another folder than its parent.
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
@@ -51,6 +52,8 @@ class TrainingOrder(_File):
         ``module:function``.
     partitions : tuple of Path
         Local Parquet files, in the order of their nights.
+    task : str
+        What is predicted, and so what the model has to answer with (see ``artefact.export_model``).
     features, target : tuple of str, str
         Columns; the order of ``features`` is the order of the model's inputs.
     seed : int
@@ -73,6 +76,7 @@ class TrainingOrder(_File):
     project: AbsolutePath
     entrypoint: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     partitions: tuple[AbsolutePath, ...] = Field(min_length=1)
+    task: Task = "regression"
     features: tuple[str, ...] = Field(min_length=1)
     target: str
     seed: int = Field(ge=0, lt=2**32, description="NumPy and Python's hashing take 32 bits.")
@@ -90,11 +94,46 @@ class TrainingOrder(_File):
         return self.output / "result.json"
 
 
+class PredictionOrder(_File):
+    """All that one prediction needs.
+
+    Parameters
+    ----------
+    artefact : Path
+        Folder of the model's files.
+    nights : mapping of str to Path
+        Local Parquet file of each night.
+    out : Path
+        Parquet file to write.
+    columns : tuple of str
+        Columns of the data that are copied beside the predictions, as text.
+    latency_requests : int
+        Predictions of single rows that are timed.
+
+    Examples
+    --------
+    >>> PredictionOrder(artefact="/a", nights={"2011-03-01": "/d/1.parquet"}, out="/p.parquet").latencies.as_posix()
+    '/p.parquet.latency.json'
+    """
+
+    artefact: AbsolutePath
+    nights: dict[str, AbsolutePath]
+    out: AbsolutePath
+    columns: tuple[str, ...] = ()
+    latency_requests: int = Field(default=0, ge=0)
+
+    @property
+    def latencies(self) -> Path:
+        """``{"latencies_ms": [...]}``; there if any were asked for."""
+        return self.out.with_name(f"{self.out.name}.latency.json")
+
+
 class TrainingResult(_File):
     """What a finished training says of itself.
 
-    ``metrics`` holds what the project logged (last values) plus ``train_rmse``, in the target's unit, and
-    ``train_rows``; ``environment`` Python, platform, instruction set, and the version of every imported distribution.
+    ``metrics`` holds what the project logged (last values) plus ``train_rows`` and ``train_rmse``, in the target's unit
+    (of a classification ``train_log_loss``); ``environment`` Python, platform, instruction set, and the version of
+    every imported distribution.
     """
 
     metrics: dict[str, float]

@@ -1,50 +1,17 @@
-"""The operator's side: start training or prediction as a process of its own, follow it, end it in every case."""
+"""The operator's side: training and prediction, each in a process of the model's own environment."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import selectors
-import signal
-import subprocess
 import sys
-import sysconfig
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import airflow_mlops
-from airflow_mlops.errors import ConfigError, RemoteError, RemoteJobFailed, RemoteUnavailable, require_installed
-from airflow_mlops.training.child import EXIT_OUT_OF_MEMORY
-from airflow_mlops.training.order import TrainingOrder, TrainingResult
+from airflow_mlops.errors import ConfigError, require_installed
+from airflow_mlops.training.environment import environments_home, python_for
+from airflow_mlops.training.job import Job, run_job
+from airflow_mlops.training.order import PredictionOrder, TrainingOrder, TrainingResult
 
 __all__ = ["run_prediction", "run_training"]
-
-# A library that prints a line a batch must not fill the worker's disk, nor a line without end its memory.
-_LINE_BYTES = 2_000
-_LINES_SHOWN = 5_000
-_LINES_IN_ERROR = 20
-_POLL_SECONDS = 0.2
-
-# All that the child gets of the worker's environment: no connection, no key, no AIRFLOW_* reaches the project's code.
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "PYTHONHOME")
-
-
-class _Job(NamedTuple):
-    """One child: what it is for, and the file whose presence proves that it did it."""
-
-    what: str
-    module: str
-    arguments: Sequence[str]
-    product: Path
-    folder: Path
-    cpu: int
-    seed: int
-    timeout_seconds: float
-    memory_gib: float | None
 
 
 def run_training(
@@ -54,6 +21,7 @@ def run_training(
     timeout_seconds: float,
     memory_gib: float,
     on_line: Callable[[str], None],
+    requirements: Path | None = None,
 ) -> TrainingResult:
     """Train to an order in a process of its own; the artefact is then in ``order.artefact``.
 
@@ -67,31 +35,33 @@ def run_training(
     workdir : Path
         Folder that the process may litter; ``order.json`` is written into it.
     timeout_seconds : float
-        Longest run.
+        Longest run; making the environment, where there is none yet, may take as long again.
     memory_gib : float
         Largest private memory of the process, in GiB.
     on_line : callable
         Called with each line of its output as it comes, at most 5,000 times.
+    requirements : Path, optional
+        What the model's code needs (see ``environment.python_for``).
 
     Raises
     ------
     ConfigError
-        If the output folder holds a finished run.
+        If the output folder holds a finished run, or the requirements cannot be read.
     MissingExtra
         If torch is not installed.
     RemoteJobFailed
-        If it failed, with its last lines.
+        If it failed, or its requirements cannot be installed, with the last lines.
     RemoteUnavailable
-        If it was killed from outside.
+        If it was killed from outside, or the package index does not answer.
     """
-    _require_torch()
     if order.result.exists():
         raise ConfigError(f"expected a fresh output folder, {order.result} exists. Give each run its own.")
+    python = _interpreter(requirements, timeout_seconds)
     workdir = workdir.absolute()
     workdir.mkdir(parents=True, exist_ok=True)
     order_file = workdir / "order.json"
     order.write(order_file)
-    job = _Job(
+    job = Job(
         what=f"training by {order.entrypoint}",
         module="airflow_mlops.training",
         arguments=[str(order_file)],
@@ -101,13 +71,25 @@ def run_training(
         seed=order.seed,
         timeout_seconds=timeout_seconds,
         memory_gib=memory_gib,
+        python=python,
     )
-    _run(job, on_line)
+    run_job(job, on_line)
     return TrainingResult.read(order.result)
 
 
-def run_prediction(artefact_folder: Path, nights: Mapping[str, Path], *, out: Path, timeout_seconds: float) -> Path:
+def run_prediction(
+    artefact_folder: Path,
+    nights: Mapping[str, Path],
+    *,
+    out: Path,
+    columns: Sequence[str] = (),
+    requirements: Path | None = None,
+    latency_requests: int = 0,
+    timeout_seconds: float,
+) -> Path:
     """Predict every row of some nights, in a process that knows the model by its files alone.
+
+    The rows pass through in batches: nights may be larger than memory.
 
     Parameters
     ----------
@@ -116,177 +98,63 @@ def run_prediction(artefact_folder: Path, nights: Mapping[str, Path], *, out: Pa
     nights : mapping of str to Path
         Parquet file of each night.
     out : Path
-        Parquet file to write: ``row_id`` (``<night>:<row>``), ``night``, ``y_true``, ``y_pred``.
+        Parquet file to write, see ``predict``; its folder is the process's to litter.
+    columns : sequence of str
+        Columns of the data that are copied beside the predictions, as text; what no night has is left out.
+    requirements : Path, optional
+        What the model needs (see ``environment.python_for``).
+    latency_requests : int
+        How many predictions of single rows are timed; the milliseconds go to ``<out>.latency.json``.
     timeout_seconds : float
-        Longest run.
+        Longest run; making the environment, where there is none yet, may take as long again.
+
+    Returns
+    -------
+    Path
+        ``out``.
 
     Raises
     ------
+    ConfigError
+        If there are no nights, or the requirements cannot be read.
     MissingExtra
         If torch is not installed.
     RemoteJobFailed
-        If it failed, with its last lines.
+        If it failed or took too long, or its requirements cannot be installed, with the last lines.
     RemoteUnavailable
-        If it was killed from outside.
+        If it was killed from outside, or the package index does not answer.
     """
-    _require_torch()
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)
-    job = _Job(
+    order = PredictionOrder(
+        artefact=artefact_folder,
+        nights=dict(nights),
+        out=out,
+        columns=tuple(columns),
+        latency_requests=latency_requests,
+    )
+    python = _interpreter(requirements, timeout_seconds)
+    order.out.parent.mkdir(parents=True, exist_ok=True)
+    for earlier in (order.out, order.latencies):
+        earlier.unlink(missing_ok=True)
+    order_file = order.out.with_name(f"{order.out.name}.order.json")
+    order.write(order_file)
+    job = Job(
         what=f"prediction of {len(nights)} nights",
         module="airflow_mlops.training.predict",
-        arguments=[
-            str(artefact_folder.absolute()),
-            str(out),
-            *(f"{night}={path.absolute()}" for night, path in nights.items()),
-        ],
-        product=out,
-        folder=out.parent,
+        arguments=[str(order_file)],
+        product=order.out,
+        folder=order.out.parent,
         cpu=1,
         seed=0,
         timeout_seconds=timeout_seconds,
-        memory_gib=None,
+        python=python,
     )
-    _run(job, lambda _line: None)
-    return out
+    run_job(job, lambda _line: None)
+    return order.out
 
 
-def _require_torch() -> None:
-    # Not imported: that takes seconds, and is the child's to do.
-    require_installed("torch", "safetensors", extra="train")
-
-
-def _run(job: _Job, on_line: Callable[[str], None]) -> None:
-    output = _Output(on_line)
-    with _child(job) as process:
-        ended = _follow(process, output, deadline=time.monotonic() + job.timeout_seconds)
-    output.close()
-    if not ended:
-        raise RemoteJobFailed(
-            f"expected the {job.what} to end within {job.timeout_seconds:.0f} s, it was ended unfinished. Raise "
-            f"timeout_minutes in [training.resources], or give it less to do.{output.last_words()}"
-        )
-    # The product appears whole and last: with it in hand, a library that crashes while the process ends is no matter.
-    if not job.product.exists():
-        raise _failure(process)(f"expected the {job.what} to succeed, {_ending(process, job)}{output.last_words()}")
-
-
-@contextlib.contextmanager
-def _child(job: _Job) -> Iterator[subprocess.Popen[bytes]]:
-    options = ["--parent-pid", str(os.getpid())]
-    if job.memory_gib is not None:
-        options += ["--memory-bytes", str(int(job.memory_gib * 2**30))]
-    process = subprocess.Popen(
-        # -P: the working folder is no place to import from.
-        [sys.executable, "-P", "-m", job.module, *options, *job.arguments],
-        cwd=job.folder,
-        env=_environment(job),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        # Before it is waited for: until then its id, and so the group's, cannot be given to somebody else.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _follow(process: subprocess.Popen[bytes], output: _Output, *, deadline: float) -> bool:
-    """Pass its output on until it has ended (True) or its time is up (False)."""
-    if process.stdout is None:
-        return True
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while (left := deadline - time.monotonic()) > 0:
-            if selector.select(min(left, _POLL_SECONDS)):
-                if chunk := os.read(process.stdout.fileno(), 1 << 16):
-                    output.feed(chunk)
-                    continue
-                selector.unregister(process.stdout)
-            # Asked without reaping it, and not by the pipe's end: what it started may hold that open.
-            if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                return True
-    return False
-
-
-class _Output:
-    """Output in lines, bounded in length and number; the last ones are remembered."""
-
-    def __init__(self, on_line: Callable[[str], None]) -> None:
-        self._on_line = on_line
-        self._rest = b""
-        self._shown = 0
-        self._last: deque[str] = deque(maxlen=_LINES_IN_ERROR)
-
-    def feed(self, chunk: bytes) -> None:
-        # A progress bar's carriage return ends a line, too.
-        *lines, rest = re.split(rb"[\r\n]+", self._rest + chunk)
-        # One byte more than is shown, so that a cut line is known to be cut.
-        self._rest = rest[: _LINE_BYTES + 1]
-        for line in lines:
-            self._show(line)
-
-    def close(self) -> None:
-        self._show(self._rest)
-
-    def last_words(self) -> str:
-        return "".join(["\nIts last lines:", *(f"\n  {line}" for line in self._last)]) if self._last else ""
-
-    def _show(self, raw: bytes) -> None:
-        if not raw.strip():
-            return
-        line = raw[:_LINE_BYTES].decode(errors="replace") + ("…" if len(raw) > _LINE_BYTES else "")
-        self._last.append(line)
-        self._shown += 1
-        if self._shown <= _LINES_SHOWN:
-            self._on_line(line)
-        elif self._shown == _LINES_SHOWN + 1:
-            self._on_line(f"… more than {_LINES_SHOWN} lines; the rest is left out of this log")
-
-
-def _failure(process: subprocess.Popen[bytes]) -> type[RemoteError]:
-    # Its own limit ends it otherwise: SIGKILL comes from outside, where another try can find more room.
-    return RemoteUnavailable if process.returncode == -signal.SIGKILL else RemoteJobFailed
-
-
-def _ending(process: subprocess.Popen[bytes], job: _Job) -> str:
-    limit = "" if job.memory_gib is None else f" of {job.memory_gib:g} GiB"
-    if process.returncode == EXIT_OUT_OF_MEMORY:
-        return f"it ran out of its memory{limit}. Raise memory_gib in [training.resources], or train on less."
-    if process.returncode == -signal.SIGKILL:
-        return (
-            "it was killed by SIGKILL; when nobody did that, the kernel did, for want of memory. Give the worker more "
-            f"memory than the limit{limit}, or lower memory_gib in [training.resources] to have the place named."
-        )
-    if process.returncode < 0:
-        return f"it was ended by {signal.Signals(-process.returncode).name}. Look for a crash in a compiled library."
-    if process.returncode == 0:
-        return "it ended with status 0 and without a result: something in it called sys.exit(). Let it return instead."
-    return f"it ended with status {process.returncode}. Correct what its last lines name, then clear the task."
-
-
-def _environment(job: _Job) -> dict[str, str]:
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    # Run from a source tree, this package is found by path; installed, adding site-packages there would let it hide
-    # modules of Python's own.
-    root = str(Path(airflow_mlops.__file__).parents[1])
-    paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if root != sysconfig.get_path("purelib"):
-        paths.append(root)
-    if paths:
-        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    return environment | {
-        "PYTHONHASHSEED": str(job.seed),
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONUTF8": "1",
-        "OMP_NUM_THREADS": str(job.cpu),
-        "MKL_NUM_THREADS": str(job.cpu),
-        "TMPDIR": str(job.folder),
-    }
+def _interpreter(requirements: Path | None, timeout_seconds: float) -> Path:
+    python = python_for(requirements, home=environments_home(), timeout_seconds=timeout_seconds)
+    if python == Path(sys.executable):
+        # Not imported: that takes seconds, and is the child's to do.
+        require_installed("torch", "safetensors", extra="train")
+    return python

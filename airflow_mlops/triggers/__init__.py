@@ -12,7 +12,14 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_mlops.polling import Ended, decide
 
-__all__ = ["AliasChangedTrigger", "EndpointTrigger", "LookoutTrigger", "ModelAliasTrigger", "PartitionTrigger"]
+__all__ = [
+    "AliasChangedTrigger",
+    "EndpointTrigger",
+    "GateVerdictTrigger",
+    "LookoutTrigger",
+    "ModelAliasTrigger",
+    "PartitionTrigger",
+]
 
 
 class LookoutTrigger(BaseTrigger):
@@ -140,6 +147,55 @@ class ModelAliasTrigger(LookoutTrigger):
 
         version = MlflowHook(self.mlflow_conn_id).alias(self.model, self.alias)
         return None if version == self.unlike else version
+
+
+class GateVerdictTrigger(LookoutTrigger):
+    """Wait for the gate's verdict about a challenger.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    manifest : str or None
+        Reference of the challenger's manifest.
+    night : str or None
+        Where no manifest is named: the night that the challenger was trained up to, ``YYYY-MM-DD``.
+    store_conn_id : str
+        Connection of type ``mlops_store``.
+    """
+
+    arguments = (*LookoutTrigger.arguments, "model", "manifest", "night", "store_conn_id")
+
+    def __init__(
+        self, *, model: str, manifest: str | None, night: str | None, store_conn_id: str, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.manifest = manifest
+        self.night = night
+        self.store_conn_id = store_conn_id
+
+    @property
+    def waiting_for(self) -> str:
+        """The verdict."""
+        return f"the verdict on {self.manifest or f'the model of {self.model} of {self.night}'}"
+
+    def look(self) -> dict[str, str] | None:
+        """The newest verdict's reference and decision, if there is one."""
+        from airflow_mlops.hooks.store import StoreHook
+        from airflow_mlops.records import Manifest, Verdict
+
+        ledger = StoreHook(self.store_conn_id).ledger()
+        if self.manifest:
+            wanted = {self.manifest}
+        else:
+            trained = ledger.all(Manifest, f"{self.model}/")
+            wanted = {str(manifest.ref) for manifest in trained if str(manifest.night) == self.night}
+        found = [verdict for verdict in ledger.all(Verdict, f"{self.model}/") if str(verdict.manifest) in wanted]
+        if not found:
+            return None
+        newest = max(found, key=lambda verdict: verdict.recorded_at)
+        return {"verdict": str(newest.ref), "decision": newest.decision.value}
 
 
 class EndpointTrigger(LookoutTrigger):

@@ -18,7 +18,7 @@ _FOLLOWERS = {
     "drift": ("manifest",),
     "golden": ("manifest", "verdict"),
     "manifest": ("registration", "baseline", "verdict"),
-    "verdict": ("bento", "deployment"),
+    "verdict": ("approval", "bento", "deployment"),
     "bento": ("deployment",),
 }
 # A page must open while somebody waits: no more records of a kind than this are searched.

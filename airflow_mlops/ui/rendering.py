@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from airflow_mlops.gate import drawing, report
 from airflow_mlops.records import PartitionPin, Record, RecordRef, short
 from airflow_mlops.ui import bars
 
@@ -25,15 +25,15 @@ def render(template: str, context: Mapping[str, object]) -> str:
 @cache
 def _templates() -> Environment:
     templates = Environment(
-        loader=PackageLoader("airflow_mlops.ui"),
+        # A verdict looks the same here and in the report of `airflow-mlops gate`.
+        loader=ChoiceLoader([PackageLoader("airflow_mlops.ui"), PackageLoader("airflow_mlops.gate")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     templates.filters |= {
-        "figure": figure,
-        "percent": percent,
+        **report.FILTERS,
         "pins": in_words,
         "literal": json.dumps,
         "short": short,
@@ -42,35 +42,9 @@ def _templates() -> Environment:
     templates.globals |= {
         "distance_bar": bars.distance_bar,
         "farthest": bars.farthest,
-        "interval_bar": bars.interval_bar,
+        "interval_bar": drawing.interval_bar,
     }
     return templates
-
-
-def figure(value: float | None) -> str:
-    """A number with four figures.
-
-    Examples
-    --------
-    >>> figure(1234.5678), figure(0.00012345), figure(float("nan")), figure(None)
-    ('1,235', '0.0001234', '-', '-')
-    """
-    if value is None or math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004  four figures before the point
-
-
-def percent(share: float) -> str:
-    """A signed share.
-
-    Examples
-    --------
-    >>> percent(-0.1784), percent(float("inf"))
-    ('-17.8 %', '∞')
-    """
-    return f"{100 * share:+.1f} %" if math.isfinite(share) else figure(share)
 
 
 def when(instant: dt.datetime) -> str:
@@ -110,7 +84,7 @@ def _text(value: Any) -> str:
     if isinstance(value, dt.datetime):
         return when(value)
     if isinstance(value, float):
-        return figure(value)
+        return drawing.figure(value)
     if isinstance(value, str | int | dt.date):
         return str(value)
     if isinstance(value, tuple):

@@ -87,7 +87,12 @@ SERVING = {
         ("bike_demand_drift", {"detect_drift": ["request_training"], "request_training": []}),
         (
             "bike_demand_retrain",
-            {"train_model": ["evaluate_gate"], "evaluate_gate": ["promote_model"], "promote_model": []},
+            {
+                "train_model": ["evaluate_gate"],
+                "evaluate_gate": ["request_approval"],
+                "request_approval": ["promote_model"],
+                "promote_model": [],
+            },
         ),
         ("bike_demand_deploy", SERVING | {"build_bento": ["roll_back", "stage_bento"]}),
         (
@@ -103,7 +108,8 @@ SERVING = {
             "bike_demand_by_hand_renew",
             {
                 "train_model": ["evaluate_gate"],
-                "evaluate_gate": ["promote_model"],
+                "evaluate_gate": ["request_approval"],
+                "request_approval": ["promote_model"],
                 "promote_model": ["build_bento", "verify_answers"],
                 **SERVING,
                 "build_bento": ["roll_back", "stage_bento"],

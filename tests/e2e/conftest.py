@@ -48,10 +48,19 @@ min_nights = 8
 cooldown_nights = 1
 [gate]
 recent_nights = 2
-rules = [
-  {{ metric = "rmse", kind = "absolute", on = "golden", max = 5000.0, min_rows = 48 }},
-  {{ metric = "rmse", kind = "non_inferior", on = "golden", margin = 0.99, min_rows = 48 }},
-]
+approval_hours = 72.0
+# Of a few nights next to nothing can be shown; of 24 hours it can.
+cluster = "hr"
+[[gate.rules]]
+metric = "rmse"
+kind = "absolute"
+max = 5000.0
+min_rows = 48
+[[gate.rules]]
+metric = "rmse"
+kind = "non_inferior"
+margin = 0.99
+min_rows = 48
 [serving]
 port = {port}
 """
@@ -85,6 +94,22 @@ quick = {{"retries": 3, "retry_delay": timedelta(seconds=2)}}
 retrain_on_drift({project!r}, dry_run={dry_run}, poll_seconds=1.0, default_args=quick)
 """
 
+# What else may follow the loop: an asset that the alias in MLflow wakes, and a wait for the gate in the triggerer.
+WAITING = """
+from airflow.sdk import DAG, Asset, AssetWatcher
+
+from airflow_mlops.sensors import GateVerdictSensor, ModelAliasSensor
+from airflow_mlops.triggers import AliasChangedTrigger
+
+trigger = AliasChangedTrigger("demand", poll_seconds=1.0)
+with DAG("alias_changed", schedule=[Asset("alias", watchers=[AssetWatcher(name="alias", trigger=trigger)])]):
+    ModelAliasSensor(task_id="read_alias", model="demand")
+with DAG("verdict_awaited", schedule=None):
+    GateVerdictSensor(
+        task_id="await_verdict", model="demand", night="{{ dag_run.conf['night'] }}", wanted=["hold"], poll_seconds=1.0
+    )
+"""
+
 
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
@@ -99,11 +124,14 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         write_night(hours, night, home / "data")
     project = _model(home, "demand", ports.model, dry_run=False)
     _model(home, "rehearsal", _free_ports(1)[0], dry_run=True)
+    (home / "dags" / "waiting.py").write_text(WAITING)
     environment = airflow_environment(
         home / "airflow",
         ports,
         dags=home / "dags",
         extra={
+            # A person's time runs out in the scheduler, every 15 s by default.
+            "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
             "AIRFLOW_MLOPS_SERVING_HOME": str(home / "serving"),
             "AIRFLOW_CONN_MLOPS_STORE": json.dumps({"conn_type": "mlops_store", "extra": {"uri": str(home / "store")}}),
             "AIRFLOW_CONN_MLFLOW": json.dumps({"conn_type": "mlflow", "host": f"http://127.0.0.1:{ports.mlflow}"}),
@@ -112,9 +140,10 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     services = Services(home / "logs", environment)
     try:
         api = start_services(services, home, ports, project)
-        for stage in ("quality", "drift", "retrain", "deploy"):
-            services.wait("dag-processor", lambda stage=stage: api.has_dag(f"rehearsal_{stage}"), timeout_seconds=120)
-            api.unpause(f"rehearsal_{stage}")
+        rehearsal = [f"rehearsal_{stage}" for stage in ("quality", "drift", "retrain", "deploy")]
+        for dag_id in (*rehearsal, "alias_changed", "verdict_awaited"):
+            services.wait("dag-processor", lambda dag_id=dag_id: api.has_dag(dag_id), timeout_seconds=120)
+            api.unpause(dag_id)
         with closing(api):
             yield Stand(home, services, api, project, ports)
     finally:

@@ -79,6 +79,10 @@ class Stand:
         run_id = self.api.trigger(dag_id, night=night.isoformat() if night else None, conf=conf)
         return self.api.run(dag_id, run_id)
 
+    def trigger_dag(self, dag_id: str, **conf: Any) -> Run:
+        """Start a run of a DAG that is none of the loop's."""
+        return self.api.run(dag_id, self.api.trigger(dag_id, night=None, conf=conf))
+
     def runs(self, stage: str, night: dt.date | None = None) -> list[Run]:
         """Runs of a stage, oldest first; of one night, if it is named."""
         return self.api.runs(f"{self.project.name}_{stage}", night=night.isoformat() if night else None)
@@ -117,6 +121,28 @@ class Stand:
         answer = httpx.get(f"http://127.0.0.1:{self.ports.airflow}{path}", timeout=30).raise_for_status()
         found: dict[str, str | None] = answer.json()["extra_links"]
         return found
+
+    def request(self, run: Run) -> dict[str, Any]:
+        """What a person is shown who has to decide."""
+        answer = httpx.get(self._request_url(run), timeout=30).raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def answer(self, run: Run, option: str, reason: str) -> None:
+        """Decide, as the buttons of the UI do."""
+        body = {"chosen_options": [option], "params_input": {"reason": reason}}
+        httpx.patch(self._request_url(run), json=body, timeout=30).raise_for_status()
+
+    def _request_url(self, run: Run) -> str:
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/request_approval/-1/hitlDetails"
+        return f"http://127.0.0.1:{self.ports.airflow}{path}"
+
+    def rewrite(self, old: str, new: str) -> None:
+        """Edit the model's project, as a person does."""
+        file = self.project.folder / "model.toml"
+        text = file.read_text()
+        assert text.count(old) == 1, old
+        file.write_text(text.replace(old, new))
 
     def note(self, run: Run) -> str:
         """What the grid tells of a run."""

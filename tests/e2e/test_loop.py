@@ -12,7 +12,17 @@ import pytest
 
 from airflow_mlops.chain import audit
 from airflow_mlops.nights import quality_by_night
-from airflow_mlops.records import Decision, Deployment, Drift, DriftVerdict, Manifest, Quality, Verdict
+from airflow_mlops.records import (
+    Approval,
+    Decision,
+    Deployment,
+    Drift,
+    DriftVerdict,
+    Manifest,
+    Quality,
+    Verdict,
+    short,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -198,6 +208,57 @@ def test_a_dry_run_moves_nothing(stand):
     assert stand.ledger.pointer(model, "live") is None
     assert stand.alias(model) is None
     assert not stand.serving(model)
+
+
+def test_what_the_gate_holds_waits_for_a_person(stand):
+    """Nobody answers in time; then one says no, and, by other rules, yes."""
+    night = stand.next_night()
+    awaited = stand.trigger_dag("verdict_awaited", night=str(night))
+    stand.in_state(awaited, "await_verdict", "deferred")
+    stand.rewrite("margin = 0.99\nmin_rows = 48", "margin = 0.99\nmin_rows = 100000")
+    stand.rewrite("approval_hours = 72.0", "approval_hours = 0.001")
+    stand.write(night, temp=0.3, hum=-0.3, windspeed=0.4)
+    assert stand.over(stand.trigger("quality", night)).state == "success"
+    champion = stand.ledger.pointer(stand.project.name, "champion")
+    assert champion is not None
+
+    retrain = stand.follow("retrain", night)
+    assert (retrain.state, retrain.state_of("promote_model")) == ("success", "skipped")
+    (silence,) = stand.all(Approval)
+    assert (silence.approved, silence.decided_by, silence.reason) == (False, None, "nobody decided in time")
+    assert stand.api.xcom(stand.over(awaited), "await_verdict") == str(silence.verdict)
+
+    stand.rewrite("approval_hours = 0.001", "approval_hours = 1.0")
+    stand.api.clear(retrain, "evaluate_gate")
+    stand.in_state(retrain, "request_approval", "awaiting_input")
+    request = stand.request(retrain)
+    assert request["subject"] == f"{stand.project.name}, {night}: the gate says hold. Promote the model?"
+    assert "| rmse non_inferior | golden | hold |" in request["body"]
+    assert f"/mlops/records/verdict/{stand.project.name}/" in request["body"]
+    stand.answer(retrain, "Reject", "the season is over")
+    retrain = stand.over(retrain)
+    assert [retrain.state_of(task) for task in ("request_approval", "promote_model")] == ["skipped"] * 2
+    assert "Anonymous rejected it: the season is over" in stand.api.xcom(retrain, "request_approval", "story")
+    assert stand.ledger.pointer(stand.project.name, "champion") == champion
+
+    stand.rewrite("approval_hours = 1.0", "approval_hours = 2.0")
+    stand.api.clear(retrain, "evaluate_gate")
+    stand.in_state(retrain, "request_approval", "awaiting_input")
+    stand.answer(retrain, "Approve", "seen with the planners")
+    retrain = stand.over(retrain)
+    assert (retrain.state, retrain.state_of("promote_model")) == ("success", "success")
+    verdict = max(stand.all(Verdict), key=lambda verdict: verdict.recorded_at)
+    assert verdict.decision is Decision.HOLD
+    (approval,) = [found for found in stand.all(Approval) if found.verdict == verdict.ref]
+    assert (approval.approved, approval.decided_by, approval.reason) == (True, "Anonymous", "seen with the planners")
+    assert stand.ledger.pointer(stand.project.name, "champion").to == verdict.ref
+    assert len(stand.all(Approval)) == 3
+
+    # What a person let through is served like any other; and the asset of the alias has been woken.
+    assert stand.follow("deploy", night).state == "success"
+    assert stand.served() == short(verdict.artefact_digest)
+    woken = stand.wait(lambda: stand.api.runs("alias_changed")[-1:] or None, "a run of alias_changed")
+    assert stand.over(woken[0]).state == "success"
 
 
 def test_the_chain_holds_together(stand):

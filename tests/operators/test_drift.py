@@ -10,7 +10,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.operators.drift import DetectDriftOperator, RequestTrainingOperator
-from airflow_mlops.operators.gate import PromoteModelOperator
+from airflow_mlops.operators.promotion import PromoteModelOperator
 from airflow_mlops.records import Baseline, CheckOutcome, Drift, DriftVerdict, RecordRef
 
 LAST = dt.date(2025, 2, 18)

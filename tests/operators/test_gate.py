@@ -1,24 +1,24 @@
-"""A verdict stands, and promotion moves pointer and alias together, once."""
+"""A verdict on real predictions: what is judged, what stands, and what a model at fault leads to."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-import threading
-from pathlib import Path
+import pickle
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.operators.gate import EvaluateGateOperator, PromoteModelOperator
+from airflow_mlops.golden import read_golden
+from airflow_mlops.operators.gate import EvaluateGateOperator
+from airflow_mlops.operators.promotion import PromoteModelOperator
 from airflow_mlops.operators.training import TrainModelOperator
-from airflow_mlops.records import Artefact, Decision, Manifest, RecordRef, Verdict
+from airflow_mlops.records import Artefact, Decision, Manifest, RecordRef, Verdict, sha256_digest
 
 pytestmark = pytest.mark.slow
 
 NEW = [dt.date(2025, 2, 19) + dt.timedelta(days=index) for index in range(3)]
+BESIDES = ["artefact scan", "leakage", "signature"]
 
 
 def verdict_of(loop: Any, reference: str) -> Verdict:
@@ -26,31 +26,47 @@ def verdict_of(loop: Any, reference: str) -> Verdict:
     return found
 
 
+def judged(loop: Any, manifest: RecordRef | str) -> Verdict:
+    return verdict_of(loop, loop.run(EvaluateGateOperator, manifest=str(manifest)))
+
+
 def champion(loop: Any) -> str | None:
     pointer = loop.ledger.pointer("bike_demand", "champion")
     return str(pointer.to) if pointer else None
 
 
-def challenger(loop: Any) -> str:
-    """A second training, judged against today's champion."""
-    for night in NEW:
-        loop.arrive(night)
-    manifest = loop.run(TrainModelOperator, run_id="second")
-    return str(loop.run(EvaluateGateOperator, run_id="second", manifest=manifest))
+def another(loop: Any, **changes: Any) -> Manifest:
+    """A training like the one there is, but for some fields."""
+    manifest = loop.ledger.read(Manifest, RecordRef.parse(loop.manifest))
+    return loop.ledger.write(
+        manifest.model_copy(update={"fingerprint": sha256_digest(str(changes).encode()), **changes})
+    )
 
 
-def twin(loop: Any, reference: str, **changes: Any) -> str:
-    """A verdict like another, but for some fields."""
-    verdict = verdict_of(loop, reference)
-    return str(loop.ledger.write(verdict.model_copy(update=changes)).ref)
+def with_file(loop: Any, name: str, content: bytes) -> Artefact:
+    manifest = loop.ledger.read(Manifest, RecordRef.parse(loop.manifest))
+    return Artefact(files={**manifest.artefact.files, name: loop.ledger.put_blob(content)})
+
+
+def crowned(loop: Any, manifest: Manifest) -> None:
+    """Make a model the champion that no gate ever saw."""
+    verdict = verdict_of(loop, loop.verdict)
+    forged = loop.ledger.write(verdict.model_copy(update={"manifest": manifest.ref})).ref
+    now = dt.datetime.now(dt.UTC)
+    loop.ledger.move("bike_demand", "champion", forged, seen=None, reason="forged", now=now)
+
+
+def said(verdict: Verdict) -> str:
+    return " ".join(verdict.reasons)
 
 
 def test_the_first_model_needs_only_its_absolute_rules(trained):
     verdict = verdict_of(trained, trained.verdict)
     assert verdict.decision is Decision.PROMOTE
     assert verdict.champion is None
-    assert [rule.rule for rule in verdict.rules] == ["rmse absolute"]
-    assert "left out" in " ".join(verdict.reasons)
+    assert [rule.rule for rule in verdict.rules] == ["rmse absolute", *BESIDES]
+    assert "left out" in said(verdict)
+    assert verdict.golden_uses == 0
 
 
 def test_a_verdict_that_stands_is_not_given_again(trained, monkeypatch):
@@ -66,134 +82,125 @@ def _never(*_: Any, **__: Any) -> Any:
     raise AssertionError("expected no prediction")
 
 
-def test_other_rules_are_another_verdict(trained):
-    trained.configure(replace={"max = 5000.0": "max = 0.001"})
-    second = verdict_of(trained, trained.run(EvaluateGateOperator, manifest=trained.manifest))
+RULES = """rules = [
+  { metric = "rmse", kind = "absolute", on = "golden", max = 0.001, min_rows = 24 },
+  { metric = "rmse", kind = "absolute", on = "golden", max = 5000.0, min_rows = 24, slice = "weathersit" },
+  { metric = "own_metrics.worst", kind = "absolute", on = "golden", max = 9000.0, min_rows = 24 },
+  { metric = "size_mb", kind = "absolute", max = 100.0 },
+  { metric = "p99_latency_ms", kind = "absolute", max = 5000.0, required = false },
+]
+behaviour = [
+  { name = "a hair warmer", feature = "temp", add = 1e-6, expect = "same", tolerance = 1e3 },
+  { name = "always less", feature = "temp", add = 0.2, expect = "not_more", max_violations = 0.0, required = false },
+]
+"""
+
+
+def test_other_rules_are_another_verdict_and_everything_is_judged(trained):
+    toml = (trained.folder / "model.toml").read_text()
+    start, end = toml.index("rules = ["), toml.index("[serving]")
+    (trained.folder / "model.toml").write_text(toml[:start] + RULES + toml[end:])
+    (trained.folder / "own_metrics.py").write_text(
+        "def worst(y_true, y_pred):\n    return abs(y_true - y_pred).max()\n"
+    )
+
+    second = judged(trained, trained.manifest)
     assert second.decision is Decision.REJECT
     assert trained.records()["verdict"] == 2
+    rules = {(rule.rule, rule.slice): rule for rule in second.rules}
+    assert rules["rmse absolute", None].decision is Decision.REJECT
+    assert {name for name, part in rules if part} == {"rmse absolute"}
+    assert {part.partition("=")[0] for _, part in rules if part} == {"weathersit"}
+    assert rules["own_metrics.worst absolute", None].decision is Decision.PROMOTE
+    assert 0 < rules["size_mb absolute", None].challenger < 100
+    assert rules["p99_latency_ms absolute", None].rows >= 1000
+    assert rules["behaviour: a hair warmer", None].decision is Decision.PROMOTE
+    assert rules["behaviour: always less", None].rows > 0
+    # The same model again: that wears nothing out.
+    assert second.golden_uses == 0
     with pytest.raises(AirflowSkipException, match="the gate's verdict is reject"):
         trained.run(PromoteModelOperator, verdict=str(second.ref))
     assert champion(trained) is None
-    assert trained.alias() is None
-
-
-def test_promotion_moves_pointer_and_alias_and_hands_the_verdict_on(trained):
-    asset = Asset("bike_demand/model")
-    assert trained.run(PromoteModelOperator, verdict=trained.verdict, outlets=[asset]) == trained.verdict
-    assert champion(trained) == trained.verdict
-    assert trained.alias() == "1"
-    assert trained.context["outlet_events"][asset].extra["verdict"] == trained.verdict
-    # A cleared task finds it done.
-    trained.run(PromoteModelOperator, verdict=trained.verdict)
-    assert trained.ledger.pointer("bike_demand", "champion").moves == 1
-
-
-def test_dry_run_moves_nothing(trained):
-    trained.run(PromoteModelOperator, verdict=trained.verdict, dry_run=True)
-    assert champion(trained) is None
-    assert trained.alias() is None
-    assert trained.story.startswith("dry run: would promote")
 
 
 def test_a_challenger_takes_the_champions_place(trained):
     trained.run(PromoteModelOperator, verdict=trained.verdict)
-    second = challenger(trained)
-    verdict = verdict_of(trained, second)
+    for night in NEW:
+        trained.arrive(night)
+    manifest = trained.run(TrainModelOperator, run_id="second")
+    verdict = judged(trained, manifest)
     assert str(verdict.champion) == trained.manifest
-    assert [rule.rule for rule in verdict.rules] == ["rmse absolute", "rmse non_inferior"]
-    trained.run(PromoteModelOperator, verdict=second)
-    assert champion(trained) == second
-    assert trained.alias() == "2"
-    assert [str(ref) for ref in trained.ledger.pointer("bike_demand", "champion").history] == [trained.verdict]
-    # The old run, cleared, neither judges its model anew nor takes the new champion's place.
+    assert verdict.golden_uses == 1
+    names = [rule.rule for rule in verdict.rules if rule.on == "golden"]
+    assert names == ["rmse absolute", "rmse non_inferior", "leakage"]
+    assert verdict.decision is Decision.PROMOTE, said(verdict)
+    trained.run(PromoteModelOperator, verdict=str(verdict.ref))
+    assert (champion(trained), trained.alias()) == (str(verdict.ref), "2")
+    # The old run, cleared, does not judge its model anew.
     assert trained.run(EvaluateGateOperator, manifest=trained.manifest) == trained.verdict
-    with pytest.raises(AirflowSkipException, match="was replaced since"):
-        trained.run(PromoteModelOperator, verdict=trained.verdict)
-    assert champion(trained) == second
 
 
-def test_a_model_that_cannot_predict_is_judged_all_the_same(trained):
-    """The challenger is rejected; the champion cannot be compared with, so that a person must look."""
+def test_a_prediction_that_takes_too_long_rejects(trained):
+    trained.configure(
+        replace={"cooldown_nights = 3": "cooldown_nights = 3\n[training.resources]\ntimeout_minutes = 0.001"}
+    )
+    broken = another(trained, seed=1)
+    verdict = judged(trained, broken.ref)
+    assert verdict.decision is Decision.REJECT
+    assert "the challenger cannot predict: expected the prediction of" in verdict.reasons[0]
+    assert verdict.predictions_digest is None
+
+
+def test_what_would_run_code_is_not_loaded(trained, monkeypatch):
+    monkeypatch.setattr("airflow_mlops.training.process.run_prediction", _never)
+    refused = another(trained, artefact=with_file(trained, "extra.pkl", pickle.dumps(dt.date)))
+    verdict = judged(trained, refused.ref)
+    assert verdict.decision is Decision.REJECT
+    assert "was not loaded, for what its artefact holds" in verdict.reasons[0]
+    assert "is a pickle that imports datetime.date" in said(verdict)
+
+
+def test_golden_rows_among_those_trained_on_reject(trained):
+    golden = read_golden(trained.ledger, trained.project)
     manifest = trained.ledger.read(Manifest, RecordRef.parse(trained.manifest))
-    files = {**manifest.artefact.files, "model.pt2": trained.ledger.put_blob(b"torn")}
-    changes = {"fingerprint": "sha256:" + "cd" * 32, "artefact": Artefact(files=files)}
-    broken = trained.ledger.write(manifest.model_copy(update=changes)).ref
-    rejected = verdict_of(trained, trained.run(EvaluateGateOperator, manifest=str(broken)))
-    assert rejected.decision is Decision.REJECT
-    assert "the challenger cannot predict" in rejected.reasons[0]
-    forged = RecordRef.parse(twin(trained, trained.verdict, manifest=broken))
-    now = dt.datetime.now(dt.UTC)
-    trained.ledger.move("bike_demand", "champion", forged, seen=None, reason="forged", now=now)
-    held = verdict_of(trained, trained.run(EvaluateGateOperator, manifest=trained.manifest))
+    verdict = judged(trained, another(trained, snapshot=(*manifest.snapshot, golden.partitions[0])).ref)
+    assert verdict.decision is Decision.REJECT
+    assert "24 of" in said(verdict)
+    assert "by what it knows by heart" in said(verdict)
+
+
+@pytest.mark.parametrize("fault", ["gone", "edited", "late"])
+def test_a_champion_that_cannot_answer_holds(trained, fault):
+    """Nothing is known of whether the challenger is worse: a person must look."""
+    other = another(trained, artefact=with_file(trained, "notes.txt", b"not there"))
+    crowned(trained, other)
+    blob = trained.home / "store" / "blobs" / "sha256" / other.artefact.files["notes.txt"].removeprefix("sha256:")
+    if fault == "gone":
+        blob.unlink()
+    elif fault == "edited":
+        blob.chmod(0o644)
+        blob.write_bytes(b"other")
+    else:
+        torn = another(trained, artefact=with_file(trained, "model.pt2", b"torn"))
+        trained.ledger.move(
+            "bike_demand",
+            "champion",
+            trained.ledger.write(verdict_of(trained, trained.verdict).model_copy(update={"manifest": torn.ref})).ref,
+            seen=trained.ledger.pointer("bike_demand", "champion"),
+            reason="forged",
+            now=dt.datetime.now(dt.UTC),
+        )
+    held = judged(trained, trained.manifest)
     assert held.decision is Decision.HOLD
-    assert "the champion cannot predict" in " ".join(held.reasons)
+    what = {"gone": "cannot be fetched: expected sha256:", "edited": "cannot be fetched: ", "late": "cannot predict"}[
+        fault
+    ]
+    assert f"the champion {what}" in said(held)
 
 
-def test_a_verdict_against_another_champion_is_refused(trained):
-    """Judged while there was none; meanwhile another became champion."""
-    manifest = trained.ledger.read(Manifest, RecordRef.parse(trained.manifest))
-    other = str(trained.ledger.write(manifest.model_copy(update={"fingerprint": "sha256:" + "ab" * 32})).ref)
-    stale = twin(trained, trained.verdict, manifest=RecordRef.parse(other))
-    trained.run(PromoteModelOperator, verdict=trained.verdict)
-    with pytest.raises(AirflowFailException, match=r"Conflict: expected the champion .* Run the gate again"):
-        trained.run(PromoteModelOperator, verdict=stale)
-    assert champion(trained) == trained.verdict
-    assert trained.alias() == "1"
-
-
-def test_promotion_while_mlflow_is_away_is_finished_by_the_retry(trained):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_MLFLOW", json.dumps({"conn_type": "mlflow", "host": "http://127.0.0.1:9"}))
-        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        with pytest.raises(AirflowException, match="RemoteUnavailable") as caught:
-            trained.run(PromoteModelOperator, verdict=trained.verdict)
-        assert not isinstance(caught.value, AirflowFailException)
-    assert champion(trained) == trained.verdict
-    assert trained.alias() is None
-    trained.run(PromoteModelOperator, verdict=trained.verdict)
-    assert trained.alias() == "1"
-    assert trained.ledger.pointer("bike_demand", "champion").moves == 1
-
-
-def test_of_two_promotions_at_once_one_wins(trained, monkeypatch):
-    """Both look before either moves."""
-    from airflow_mlops.ledger import Ledger
-
-    manifest = trained.ledger.read(Manifest, RecordRef.parse(trained.manifest))
-    other = trained.ledger.write(manifest.model_copy(update={"fingerprint": "sha256:" + "ab" * 32}))
-    rival = twin(trained, trained.verdict, manifest=other.ref)
-    ready, move = threading.Barrier(2), Ledger.move
-
-    def together(*args: Any, **kwargs: Any) -> Any:
-        ready.wait(30)
-        return move(*args, **kwargs)
-
-    monkeypatch.setattr(Ledger, "move", together)
-    # Prepared here: two tasks are two processes, each with a context of its own.
-    ended: dict[str, str] = {}
-
-    def promote(verdict: str) -> None:
-        try:
-            loop = type(trained)(trained.home)
-            loop.run(PromoteModelOperator, verdict=verdict)
-            ended[verdict] = "won"
-        except AirflowFailException as error:
-            ended[verdict] = str(error)
-
-    threads = [threading.Thread(target=promote, args=(verdict,)) for verdict in (trained.verdict, rival)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    (winner,) = [verdict for verdict, end in ended.items() if end == "won"]
-    (loser,) = set(ended) - {winner}
-    assert ended[loser].startswith("Conflict")
-    assert champion(trained) == winner
-
-
-def test_an_edited_verdict_promotes_nothing(trained):
-    (path,) = (Path(trained.store) / "records" / "verdict").rglob("*.json")
-    path.write_text(path.read_text().replace('"rows": ', '"rows": 9'))
-    with pytest.raises(AirflowFailException, match=r"TamperedRecord: .*verdict"):
-        trained.run(PromoteModelOperator, verdict=trained.verdict)
-    assert champion(trained) is None
+def test_the_golden_set_is_the_one_that_is_pinned(trained, monkeypatch):
+    monkeypatch.setattr("airflow_mlops.training.process.run_prediction", _never)
+    trained.configure(replace={"[gate]": f'[gate]\ngolden_digest = "{sha256_digest(b"another")}"'})
+    with pytest.raises(AirflowFailException, match=r"ConfigError: expected the golden set .* that model.toml pins"):
+        trained.run(EvaluateGateOperator, manifest=trained.manifest)
+    assert trained.records()["verdict"] == 1

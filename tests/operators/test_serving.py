@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.operators.gate import EvaluateGateOperator, PromoteModelOperator
+from airflow_mlops.operators.gate import EvaluateGateOperator
+from airflow_mlops.operators.promotion import PromoteModelOperator
 from airflow_mlops.operators.service import target_of
 from airflow_mlops.operators.serving import (
     BuildBentoOperator,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops.errors import ConfigError
-from airflow_mlops.project import Fault, ProjectFaults, load_project, spec
+from airflow_mlops.project import Fault, ProjectFaults, gate_spec, load_project, spec
 
 Edit = Callable[[str, str, str], None]
 
@@ -81,7 +81,7 @@ def test_environment_variables_in_the_path(project: Path, edit: Edit, monkeypatc
         ),
         ('time_column = "dteday"', 'time_column = "cnt"', "time_column", 5, "is also the target"),
         ('time_column = "dteday"', 'time_column = "hr"', "time_column", 5, "stands among the features"),
-        ('"rmse"', '"rmsee"', "gate.rules.0.metric", 14, "'rmse' or 'mae'"),
+        ('"rmse"', '"rmsee"', "gate.rules.0.metric", 14, "did you mean 'rmse'?"),
     ],
 )
 def test_each_fault_names_key_and_line(
@@ -165,8 +165,10 @@ def test_what_is_no_toml(project: Path, content: bytes, line: int | None) -> Non
 def test_the_guide_names_every_key() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "model-project.md").read_text(encoding="utf-8")
     sections = [spec.ModelSpec, spec.DataSpec, spec.QualitySpec, spec.DriftSpec, spec.TrainingSpec, spec.Resources]
-    sections += [spec.GateSpec, spec.RuleSpec, spec.ServingSpec]
-    tables = {"data", "quality", "drift", "training", "gate", "serving", "resources", "rules"}
+    sections += [gate_spec.GateSpec, gate_spec.RuleSpec, gate_spec.BehaviourSpec, spec.ServingSpec]
+    tables = {"data", "quality", "drift", "training", "gate", "serving", "resources", "rules", "behaviour"}
+    for metric in gate_spec.METRICS:
+        assert f"`{metric}`" in guide
     for section in sections:
         for name, field in section.model_fields.items():
             if name not in tables:

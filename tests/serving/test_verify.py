@@ -1,7 +1,13 @@
+import numpy as np
 import pytest
 
 from airflow_mlops.errors import ConfigError
-from airflow_mlops.serving.verify import _compared, verify
+from airflow_mlops.serving.verify import Verification, verify
+from airflow_mlops.serving.verify import _compared as _compared_arrays
+
+
+def _compared(served: list, expected: list, *, tolerance: float) -> Verification:
+    return _compared_arrays(np.array(served), np.array(expected), tolerance=tolerance)
 
 
 @pytest.mark.parametrize(("rows", "expected"), [([], []), ([{"hr": 1.0}], []), ([{"hr": 1.0}], [1.0, 2.0])])
@@ -26,3 +32,11 @@ def test_the_tolerance_itself_passes_and_zeros_agree():
 @pytest.mark.parametrize(("served", "expected"), [([1.0], [float("nan")]), ([1.0], [float("inf")])])
 def test_no_number_is_met_by_none(served, expected):
     assert not _compared(served, expected, tolerance=1e9).passed
+
+
+def test_probabilities_are_compared_class_by_class():
+    judged = [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]
+    assert _compared(judged, judged, tolerance=0.0).passed
+    swapped = _compared([[0.2, 0.3, 0.5], [0.1, 0.8, 0.1]], judged, tolerance=0.1)
+    assert not swapped.passed
+    assert "row 1, class 1: expected 0.1, got 0.8" in swapped.reason

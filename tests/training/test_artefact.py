@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from airflow_mlops.errors import ConfigError, DataError
+from airflow_mlops.project.gate_spec import Task
 from airflow_mlops.training.artefact import export_model, load_model, predicted
 
 NAMES = ("hr", "temp")
@@ -104,6 +105,58 @@ def test_an_answer_of_another_shape_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         export_model(Answering(answer), rows, NAMES, "cnt", tmp_path)
+
+
+CLASSES = {"binary": ["0", "1"], "multiclass": ["0", "1", "2"]}
+
+
+def probabilities(rows: torch.Tensor) -> torch.Tensor:
+    return torch.cat([rows, rows[:, :1]], 1).softmax(1)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"), [("binary", lambda rows: rows[:, 0].sigmoid()), ("multiclass", probabilities)]
+)
+def test_a_classifier_is_read_back_with_its_classes(
+    tmp_path: Path, rows: torch.Tensor, task: Task, answer: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    export_model(Answering(answer), rows, NAMES, "cnt", tmp_path, task=task)
+    loaded = load_model(tmp_path)
+    assert (loaded.task, list(loaded.classes)) == (task, CLASSES[task])
+    assert torch.allclose(loaded.predict(rows), answer(rows))
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "said"),
+    [
+        ("binary", lambda rows: 3 * rows[:, 0] - 1, r"from -.* to .*\.sigmoid\(\)"),
+        ("binary", probabilities, r"shape \(50,\), got float32 of shape \(50, 3\)"),
+        ("multiclass", lambda rows: rows[:, 0].sigmoid(), r"\(n_rows, n_classes\), got shape \(1,\)"),
+        ("multiclass", lambda rows: rows[:, :1].sigmoid(), r"got shape \(1, 1\).*'binary'"),
+        ("multiclass", lambda rows: rows.sigmoid(), r"add up to 1"),
+        ("multiclass", lambda rows: probabilities(rows) * 2 - 0.5, r"\.softmax\(1\)"),
+        ("multiclass", lambda rows: [rows], "got list"),
+        ("regression", probabilities, r"shape \(50, 3\)"),
+    ],
+)
+def test_an_answer_that_is_none_of_the_task_is_refused(
+    tmp_path: Path, rows: torch.Tensor, task: Task, answer: Callable[[torch.Tensor], object], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        export_model(Answering(answer), rows, NAMES, "cnt", tmp_path, task=task)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"task": "poetry"}, {"task": "binary"}, {"classes": ["0", "1"]}, {"task": "multiclass", "classes": ["0"]}]
+)
+def test_a_signature_that_contradicts_itself_is_refused(
+    tmp_path: Path, rows: torch.Tensor, fault: dict[str, object]
+) -> None:
+    export_model(Linear(), rows, NAMES, "cnt", tmp_path)
+    signature = json.loads((tmp_path / "signature.json").read_text())
+    (tmp_path / "signature.json").write_text(json.dumps(signature | fault))
+    with pytest.raises(DataError, match="the task '"):
+        load_model(tmp_path)
 
 
 def test_weights_that_diverged_are_named(tmp_path: Path, rows: torch.Tensor) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -149,6 +150,60 @@ def test_the_project_cannot_spoil_the_rows_that_it_is_measured_on(
         "    context.log", "    context.target.zero_()\n    context.features.zero_()\n    context.log"
     )
     assert train_to_order(make_order(code)).metrics["train_rmse"] > 1
+
+
+CLASSIFY = """
+import torch
+from torch import nn
+
+
+def train(context):
+    task = {task!r}
+    last = [nn.Linear(2, 1), nn.Flatten(0), nn.Sigmoid()] if task == "binary" else [nn.Linear(2, 3), nn.Softmax(1)]
+    return nn.Sequential(*last)
+"""
+
+
+@pytest.mark.parametrize(("task", "n_classes"), [("binary", 2), ("multiclass", 3)])
+def test_a_classifier_is_measured_by_its_log_loss(
+    make_order: MakeOrder, tmp_path: Path, here: None, task: str, n_classes: int
+) -> None:
+    rng = np.random.default_rng(5)
+    night = tmp_path / "classes.parquet"
+    truth = rng.integers(0, n_classes, 50)
+    pq.write_table(pa.table({"hr": rng.normal(size=50), "temp": rng.normal(size=50), "cnt": truth}), night)
+    order = make_order(CLASSIFY.format(task=task), task=task, partitions=(night,))
+    metrics = train_to_order(order).metrics
+    assert metrics.keys() == {"train_log_loss", "train_rows"}
+
+    predict_nights(order.artefact, {"n": night}, tmp_path / "p.parquet")
+    table = pq.read_table(tmp_path / "p.parquet")
+    likelihood = np.stack([table[f"p_{name}"].to_numpy() for name in range(n_classes)], axis=1)[np.arange(50), truth]
+    assert metrics["train_log_loss"] == pytest.approx(-np.log(likelihood).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("task", "truth", "error", "said"),
+    [
+        ("binary", [0, 1, 2], DataError, "0 and 1 in the target 'cnt' of a binary task, 1 of 3 .* such as 2"),
+        ("multiclass", [0, 1.5, 2], DataError, "1 of 3 .* such as 1.5"),
+        ("multiclass", [0, -1, 2], DataError, "such as -1"),
+        ("multiclass", [0, 1, 3], ConfigError, "Widen its last layer to 4"),
+    ],
+)
+def test_a_target_that_is_no_class_is_named(
+    make_order: MakeOrder,
+    tmp_path: Path,
+    here: None,
+    task: str,
+    truth: list[float],
+    error: type[Exception],
+    said: str,
+) -> None:
+    night = tmp_path / "classes.parquet"
+    pq.write_table(pa.table({"hr": [1.0, 2.0, 3.0], "temp": [1.0, 2.0, 3.0], "cnt": truth}), night)
+    with pytest.raises(error, match=said):
+        train_to_order(make_order(CLASSIFY.format(task=task), task=task, partitions=(night,)))
 
 
 def test_a_night_with_a_nan_is_named(make_order: MakeOrder, nights: dict[str, Path], here: None) -> None:

@@ -24,6 +24,10 @@ SOON = {"poll_seconds": 0.02}
 KINDS = [
     (triggers.PartitionTrigger, {"root": "/data", "key": "night=2011-03-05.parquet", "store_conn_id": "mlops_store"}),
     (triggers.ModelAliasTrigger, {"model": "m", "alias": "champion", "unlike": "1", "mlflow_conn_id": "mlflow"}),
+    (
+        triggers.GateVerdictTrigger,
+        {"model": "m", "manifest": None, "night": "2011-03-05", "store_conn_id": "mlops_store"},
+    ),
     (triggers.EndpointTrigger, {"url": "http://127.0.0.1:9", "version": "ab12"}),
 ]
 

@@ -132,7 +132,9 @@ def test_reports_draw_what_they_report(visit, month: Path) -> None:
 def test_figures_that_are_not_finite_are_said_not_drawn(visit, own: Path) -> None:
     ledger = Ledger(open_store(str(own)))
     verdict, drift = newest(own, Verdict), newest(own, Drift)
-    rule = verdict.rules[-1].model_copy(update={"challenger": float("nan"), "high": float("inf")})
+    rule = verdict.rules[-1].model_copy(
+        update={"challenger": float("nan"), "estimate": float("nan"), "high": float("inf")}
+    )
     broken = ledger.write(verdict.model_copy(update={"rules": (rule,), "rules_digest": "other"}))
     gone = drift.features[0].model_copy(update={"distance": float("inf"), "current_mean": float("nan")})
     lost = ledger.write(drift.model_copy(update={"features": (gone,), "window": drift.window[1:]}))

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops.cli import main
 from airflow_mlops.ledger import Ledger, digest_of_file
 from airflow_mlops.records import CheckOutcome, CheckResult, PartitionPin, Quality
 from airflow_mlops.store import open_store
@@ -62,19 +61,6 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     return tmp_path / "chain"
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.delenv("AIRFLOW_MLOPS_STORE", raising=False)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def ran(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return ran
 
 
 def test_help_and_version_are_quick_and_import_nothing_heavy() -> None:

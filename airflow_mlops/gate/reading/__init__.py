@@ -1,0 +1,1 @@
+"""Files of predictions, from any framework: read, proved, laid side by side."""

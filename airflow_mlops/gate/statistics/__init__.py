@@ -1,0 +1,1 @@
+"""What the figures show: metrics, resampling, paired tests. Nothing here decides."""

@@ -1,0 +1,201 @@
+"""What the gate is shown of two models: their answers to the same rows, and what else is judged of the challenger."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mlops.errors import DataError, RemoteJobFailed
+from airflow_mlops.operators.answers import Hearing, ModelAnswers, size_of
+
+if TYPE_CHECKING:
+    from airflow_mlops.gate import PairedPredictions, UnusablePredictions
+    from airflow_mlops.gate.checks.costs import ModelCost
+    from airflow_mlops.ledger import Ledger
+    from airflow_mlops.project import Project
+    from airflow_mlops.records import Manifest, PartitionPin, RuleResult
+
+__all__ = ["Exhibits", "exhibits", "golden_uses", "importable"]
+
+
+@dataclass(frozen=True)
+class Exhibits:
+    """Everything that the judgement rests on.
+
+    Attributes
+    ----------
+    golden, recent : PairedPredictions, UnusablePredictions or None
+        Both models' answers; None where there is no row that both may be judged on.
+    others : tuple of RuleResult
+        What was judged besides: artefact, leakage, signature, behaviours, costs.
+    predictions : Path or None
+        The challenger's answers to the golden set; None if it gave none.
+    """
+
+    golden: PairedPredictions | UnusablePredictions | None
+    recent: PairedPredictions | UnusablePredictions | None
+    others: tuple[RuleResult, ...]
+    predictions: Path | None
+
+
+def exhibits(
+    project: Project,
+    ledger: Ledger,
+    manifest: Manifest,
+    champion: Manifest | None,
+    sets: Mapping[str, Sequence[PartitionPin]],
+    folder: Path,
+) -> Exhibits:
+    """Fetch, look through, predict, compare.
+
+    Parameters
+    ----------
+    project : Project
+        The model project, with the rules of today.
+    ledger : Ledger
+        Where nights and models are kept.
+    manifest, champion : Manifest
+        Of the challenger, and of the model in service; None if there is none.
+    sets : mapping of str to sequence of PartitionPin
+        Nights of the sets ``golden`` and ``recent``.
+    folder : Path
+        For files; they have to stay until the judgement is done.
+
+    Raises
+    ------
+    ConfigError
+        If there is no night to predict.
+    LedgerError
+        If a night, or a file of the challenger, is not in the store.
+    """
+    from airflow_mlops.gate.checks.artefact import scan_artefact
+    from airflow_mlops.gate.checks.costs import cost_results
+    from airflow_mlops.gate.checks.signature import signature_result
+    from airflow_mlops.records import Decision
+
+    gate = project.spec.gate
+    hearing = Hearing(project, ledger, sets, folder)
+    artefact = ledger.fetch_folder(manifest.artefact, folder / "challenger" / "artefact")
+    scanned = scan_artefact(artefact, allowed_pickles=gate.allowed_pickles)
+    if scanned.decision is Decision.REJECT:
+        # What runs code when it is loaded is not loaded to find out how well it predicts.
+        ours = ModelAnswers(size_bytes=size_of(artefact), fault="was not loaded, for what its artefact holds")
+    else:
+        ours = hearing.ask(manifest, artefact)
+    theirs = hearing.ask_champion(champion) if champion is not None else None
+    known = theirs is not None and theirs.fault is None
+    # Nights that nobody may be judged on are no evidence against anybody.
+    paired = {name: _paired(hearing, name, ours, theirs) if pins else None for name, pins in sets.items()}
+    others = (
+        scanned,
+        _leakage(hearing, manifest),
+        signature_result(manifest, champion),
+        *_behaviours(hearing, manifest, artefact, ours),
+        *cost_results(
+            gate.rules,
+            challenger=_cost(ours),
+            champion=_cost(theirs) if theirs is not None and known else None,
+            champion_fault=theirs.fault if theirs is not None else None,
+            alpha=gate.alpha,
+        ),
+    )
+    return Exhibits(paired["golden"], paired["recent"], others, ours.by_set.get("golden"))
+
+
+def golden_uses(ledger: Ledger, manifest: Manifest) -> int:
+    """How many other models have been judged on the golden set of this one."""
+    from airflow_mlops.records import Verdict
+
+    verdicts = ledger.all(Verdict, f"{manifest.model}/")
+    return len({verdict.manifest for verdict in verdicts if verdict.golden == manifest.golden} - {manifest.ref})
+
+
+@contextlib.contextmanager
+def importable(project: Project) -> Iterator[None]:
+    """Let metrics of the user's own be found in the project's folder, behind everything that is installed."""
+    folder = str(project.folder)
+    if not any(rule.own for rule in project.spec.gate.rules) or folder in sys.path:
+        yield
+        return
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _paired(
+    hearing: Hearing, name: str, ours: ModelAnswers, theirs: ModelAnswers | None
+) -> PairedPredictions | UnusablePredictions:
+    from airflow_mlops.gate import PairedPredictions, UnusablePredictions, read_paired
+
+    if ours.fault is not None:
+        return UnusablePredictions(f"the challenger {ours.fault}")
+    spec = hearing.project.spec
+    paired = read_paired(
+        task=spec.task,
+        # What was true stands beside what was predicted: both models were given the same files.
+        truth=ours.by_set[name],
+        challenger=ours.by_set[name],
+        champion=theirs.by_set.get(name) if theirs is not None else None,
+        columns=spec.gate.columns,
+        positive=spec.gate.positive,
+        expected_rows=sum(pin.rows for pin in hearing.sets[name]),
+    )
+    if theirs is not None and theirs.fault is not None and isinstance(paired, PairedPredictions):
+        return replace(paired, champion_fault=f"the champion {theirs.fault}")
+    return paired
+
+
+def _leakage(hearing: Hearing, manifest: Manifest) -> RuleResult:
+    from airflow_mlops.gate.checks.leakage import leakage_result, leaked_rows
+
+    def trained_on() -> Iterator[tuple[str, Path]]:
+        # One at a time: a year of nights need not fit on the disk.
+        for pin in manifest.snapshot:
+            path = hearing.ledger.fetch_blob(pin.digest, hearing.folder / "snapshot" / f"{pin.night}.parquet")
+            yield str(pin.night), path
+            path.unlink()
+
+    columns = (hearing.project.spec.time_column, *manifest.features, manifest.target)
+    try:
+        return leakage_result(leaked_rows(hearing.golden_nights.items(), trained_on(), columns))
+    except DataError as error:
+        return leakage_result(None, fault=str(error))
+
+
+def _behaviours(hearing: Hearing, manifest: Manifest, artefact: Path, ours: ModelAnswers) -> list[RuleResult]:
+    from airflow_mlops.gate import UnusablePredictions
+    from airflow_mlops.gate.checks.behaviour import behaviour_results, changed_nights
+
+    behaviours = hearing.project.spec.gate.behaviour
+    if not behaviours:
+        return []
+    if ours.fault is not None:
+        refused = UnusablePredictions(f"the challenger {ours.fault}")
+        return behaviour_results(behaviours, {}, before=refused, after=None)
+    changed = changed_nights(hearing.golden_nights, behaviours, hearing.folder / "changed")
+    after: Path | UnusablePredictions | None = None
+    if changed:
+        # Apart from the nights themselves: a model may stumble over what no night ever held.
+        try:
+            after = hearing.predict(manifest, artefact, changed, hearing.folder / "behaviour" / "predictions.parquet")
+        except RemoteJobFailed as error:
+            after = UnusablePredictions(f"the challenger cannot predict the changed rows: {error}")
+    return behaviour_results(behaviours, changed, before=ours.by_set["golden"], after=after)
+
+
+def _cost(answers: ModelAnswers) -> ModelCost:
+    import numpy as np
+
+    from airflow_mlops.gate.checks.costs import ModelCost
+
+    if answers.latencies is None:
+        return ModelCost(answers.size_bytes)
+    measured = json.loads(answers.latencies.read_text(encoding="utf-8"))["latencies_ms"]
+    return ModelCost(answers.size_bytes, np.array(measured, dtype=np.float64))

@@ -216,7 +216,9 @@ def _mean_covariance(placements: Floats) -> Floats:
 
 
 def _welch(parts: list[Floats], sizes: list[int]) -> float:
+    if min(sizes) < 2:  # noqa: PLR2004  a class of one row has no spread
+        return 0.0
     contrast = np.array([1.0, -1.0] if len(parts[0]) > 1 else [1.0])
     variances = [float(contrast @ part @ contrast) for part in parts]
-    spread = sum(variance**2 / (size - 1) for variance, size in zip(variances, sizes, strict=True) if size > 1)
+    spread = sum(variance**2 / (size - 1) for variance, size in zip(variances, sizes, strict=True))
     return sum(variances) ** 2 / spread if spread > 0 else float(min(sizes) - 1)

@@ -377,7 +377,18 @@ def test_few_nights_of_unequal_hardness_still_show_that_two_models_are_alike() -
     )
     question = Question(RuleSpec(metric="rmse", kind="non_inferior", margin=0.1))
     (found,) = measure(rows, [question], design=Design(cluster="night"))
-    assert found.method == "sign flips and BCa bootstrap"
+    assert found.method == "sign flips"
     assert -0.05 < found.low <= found.estimate <= found.high < 0.05
     assert found.p_value is not None
     assert found.p_value <= 0.05
+
+
+def test_the_area_over_a_single_positive_shows_nothing() -> None:
+    score = np.linspace(0.0, 1.0, 50)
+    answers = Answers(np.zeros(50), np.stack([1 - score, score], axis=1))
+    y_true = np.zeros(50)
+    y_true[40] = 1.0
+    rows = PairedPredictions("binary", np.arange(50).astype(str), y_true, answers, answers, classes=("no", "yes"))
+    (found,) = measure(rows, [Question(RuleSpec(metric="auc", kind="non_inferior", margin=0.02))], design=Design())
+    assert (found.p_value, found.p_worse) == (1.0, 1.0)
+    assert (found.low, found.high) == (-math.inf, math.inf)

@@ -72,7 +72,13 @@ def gate(
     elif recent is not None:
         sets["recent"] = _read(spec, recent, challenger, champion, beside=golden)
     others = _unseen(spec.behaviour)
-    judgement = judge(spec, golden=sets["golden"], recent=sets["recent"], seed=seed, others=others)
+    try:
+        judgement = judge(spec, golden=sets["golden"], recent=sets["recent"], seed=seed, others=others)
+    except SystemExit as ended:
+        # With whatever code a library under a metric ends the process: 0 is said by a verdict alone.
+        raise ConfigError(
+            f"expected a judgement, something in it called sys.exit({ended.code!r}). Let the metric return instead."
+        ) from ended
     files = {
         "rules": rules, "golden": golden, "challenger": challenger, "champion": champion, "recent": recent,
         "recent_challenger": recent_challenger, "recent_champion": recent_champion,

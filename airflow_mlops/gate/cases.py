@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from airflow_mlops.gate.evidence import Evidence
+from airflow_mlops.gate.faults import Predictions, counted_rows, odd_answers, set_fault, undefined
 from airflow_mlops.gate.levels import level_codes
-from airflow_mlops.gate.rows import Answers, Floats, PairedPredictions, UnusablePredictions
+from airflow_mlops.gate.rows import PairedPredictions
 from airflow_mlops.project.gate_spec import GateSpec, RuleSpec
 from airflow_mlops.records.verdict import Decision
 
 __all__ = ["NOT_MEASURED", "Case", "Predictions", "laid_out"]
-
-Predictions = PairedPredictions | UnusablePredictions
 
 _NAN = float("nan")
 NOT_MEASURED = Evidence(
@@ -26,8 +24,6 @@ NOT_MEASURED = Evidence(
 )
 # A column with more values than this numbers its rows rather than sorts them.
 _MAX_LEVELS = 1000
-# The variance of a squared error is still a number then.
-_LARGEST = 1e75
 # A sentence that lists every missing level helps nobody.
 _SHOWN = 3
 
@@ -42,8 +38,10 @@ class Case:
         What is asked.
     slice : str or None
         In words, such as ``region=north``; of a parity rule ``difference over region``.
-    rows : numpy.ndarray of bool, shape (n_rows,), or None
-        The slice; None is every row.
+    rows : numpy.ndarray of int, or None
+        Numbers of the slice's rows: of a thousand levels they take no more room than of one. None is every row.
+    counted : (int, str) or None
+        How much there is of what the metric counts (positives, queries), and what that is; None where no row is.
     criterion : str or None
         What a parity rule bounds here.
     groups : numpy.ndarray of int, shape (n_rows,), or None
@@ -58,7 +56,8 @@ class Case:
 
     rule: RuleSpec
     slice: str | None = None
-    rows: npt.NDArray[np.bool_] | None = None
+    rows: npt.NDArray[np.intp] | None = None
+    counted: tuple[int, str] | None = None
     criterion: Literal["difference", "ratio"] | None = None
     groups: npt.NDArray[np.intp] | None = None
     fault: tuple[Decision, str] | None = None
@@ -81,8 +80,9 @@ class Case:
         if math.isinf(evidence.challenger):
             return Decision.REJECT, f"the challenger's {rule.metric} over {evidence.rows} rows is {evidence.challenger}"
         # Before NaN: an auc of three rows of one class is not the challenger's fault.
-        if evidence.rows < rule.min_rows:
-            return Decision.HOLD, f"{evidence.rows} rows are too thin, the rule wants {rule.min_rows}"
+        counted, noun = self.counted or (evidence.rows, "rows")
+        if counted < rule.min_rows:
+            return Decision.HOLD, f"{counted} {noun} are too thin, the rule wants {rule.min_rows}"
         if math.isnan(evidence.challenger):
             because = f" ({evidence.method})" if evidence.method else ""
             return (
@@ -92,6 +92,14 @@ class Case:
         if rule.compares and math.isnan(evidence.estimate):
             return Decision.HOLD, evidence.method or "the champion's metric cannot be compared with"
         return None
+
+    @property
+    def rows_wanted(self) -> int | None:
+        """Rows with which there would be as many as the rule wants of what the metric counts; None if there are."""
+        counted, rows, wanted = self.counted[0] if self.counted else 0, self.evidence.rows, self.rule.min_rows
+        if self.counted is None or counted >= wanted:
+            return None
+        return math.ceil(wanted * rows / counted) if counted else max(wanted, rows + 1)
 
     @property
     def greater_is_better(self) -> bool:
@@ -122,127 +130,93 @@ class Case:
 
 def laid_out(spec: GateSpec, rule: RuleSpec, predictions: Predictions | None) -> list[Case]:
     """The cases of one rule: one, or one for each level of its slice, or one for each bound of a parity rule."""
-    fault = _set_fault(spec, rule, predictions)
+    fault = set_fault(spec, rule, predictions)
     if fault or not isinstance(predictions, PairedPredictions):
         return [Case(rule, rule.slice, fault=fault)]
     if predictions.y_true.size == 0:
         # Without a row there is no level, and a rule in no level would hold.
         return [Case(rule, rule.slice, fault=(Decision.REJECT, "there is no row to judge on"))]
     if rule.slice is None:
-        every = np.ones(predictions.y_true.size, dtype=bool)
-        return [Case(rule, fault=_odd_answers(rule, predictions, every))]
+        return [_case(spec, rule, predictions, None, np.arange(predictions.y_true.size))]
     codes, names = level_codes(predictions.columns[rule.slice])
     wanted = tuple(dict.fromkeys(rule.levels)) or tuple(names)
     if len(wanted) > _MAX_LEVELS:
         why = f"{rule.slice} has {len(wanted)} levels, more than the {_MAX_LEVELS} that can be judged: name `levels`"
         return [Case(rule, rule.slice, fault=(Decision.REJECT, why))]
-    missing = [level for level in wanted if level not in names]
+    number = {name: place for place, name in enumerate(names)}
+    missing = [level for level in wanted if level not in number]
     if rule.kind == "parity":
-        return _parity_cases(rule, predictions, names, wanted, missing, codes)
+        return _parity_cases(spec, rule, predictions, wanted, missing, rows_of=_rows_of(codes, number))
     cases = [
         Case(rule, f"{rule.slice}={level}", fault=(Decision.REJECT, f"no row has {rule.slice}={level}"))
         for level in missing
     ]
-    number = {name: place for place, name in enumerate(names)}
-    for level in wanted:
-        if level in number:
-            rows = codes == number[level]
-            cases.append(Case(rule, f"{rule.slice}={level}", rows, fault=_odd_answers(rule, predictions, rows)))
-    return cases
+    rows_of = _rows_of(codes, number)
+    return cases + [
+        _case(spec, rule, predictions, f"{rule.slice}={level}", rows_of[level]) for level in wanted if level in number
+    ]
+
+
+def _rows_of(codes: npt.NDArray[np.intp], number: dict[str, int]) -> dict[str, npt.NDArray[np.intp]]:
+    """Numbers of each level's rows, in their order."""
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(number)))
+    return {name: order[ends[place - 1] if place else 0 : ends[place]] for name, place in number.items()}
+
+
+def _case(
+    spec: GateSpec, rule: RuleSpec, predictions: PairedPredictions, name: str | None, rows: npt.NDArray[np.intp]
+) -> Case:
+    fault = odd_answers(rule, predictions, rows) or undefined(rule, predictions, rows)
+    within = None if name is None else rows
+    return Case(rule, name, within, counted_rows(spec, rule, predictions, rows), fault=fault)
 
 
 def _parity_cases(
+    spec: GateSpec,
     rule: RuleSpec,
     predictions: PairedPredictions,
-    names: list[str],
     wanted: tuple[str, ...],
     missing: list[str],
-    codes: npt.NDArray[np.intp],
+    *,
+    rows_of: dict[str, npt.NDArray[np.intp]],
 ) -> list[Case]:
-    place = {level: group for group, level in enumerate(wanted)}
-    groups = np.array([place.get(name, -1) for name in names], dtype=np.intp)[codes]
-    sizes = np.bincount(groups[groups >= 0], minlength=len(wanted))
-    fault = _odd_answers(rule, predictions, groups >= 0)
+    there = {level: rows_of[level] for level in wanted if level in rows_of}
+    groups = np.full(predictions.y_true.size, -1, dtype=np.intp)
+    for group, level in enumerate(wanted):
+        groups[there.get(level, [])] = group
+    inside = np.flatnonzero(groups >= 0)
+    fault = odd_answers(rule, predictions, inside)
     if missing:
         fault = Decision.REJECT, f"no row has {rule.slice}={_some(missing)}"
     elif len(wanted) < 2:  # noqa: PLR2004  parity is between two
         fault = Decision.REJECT, f"parity is between groups, and all rows have {rule.slice}={wanted[0]}"
-    elif fault is None and sizes.min() < rule.min_rows:
-        thin = wanted[int(sizes.argmin())]
-        fault = (
-            Decision.HOLD,
-            f"{sizes.min()} rows of {rule.slice}={thin} are too thin, the rule wants {rule.min_rows}",
-        )
+    elif fault is None:
+        fault = _thin_group(spec, rule, predictions, there)
     bounds: dict[Literal["difference", "ratio"], float | None] = {
         "difference": rule.max_difference,
         "ratio": rule.min_ratio,
     }
     return [
-        Case(rule, f"{criterion} over {rule.slice}", groups >= 0, criterion, groups, fault)
+        Case(rule, f"{criterion} over {rule.slice}", inside, None, criterion, groups, fault)
         for criterion, bound in bounds.items()
         if bound is not None
     ]
 
 
-def _set_fault(spec: GateSpec, rule: RuleSpec, predictions: Predictions | None) -> tuple[Decision, str] | None:
-    """What stands in the way of asking anything of the set."""
-    if predictions is None:
-        return Decision.HOLD, "there is no row to judge on"
-    if isinstance(predictions, UnusablePredictions):
-        return Decision.REJECT, predictions.reason
-    if unsuited := spec.unsuited(predictions.task):
-        return Decision.REJECT, unsuited
-    if predictions.task == "binary" and len(predictions.classes) != 2:  # noqa: PLR2004  binary is two
-        return Decision.REJECT, f"a binary task has two classes, the set {len(predictions.classes)}"
-    asked: Mapping[str, str | None] = {
-        "slice": rule.slice,
-        "cluster": spec.cluster,
-        "strata": spec.strata,
-        "query": spec.query,
-    }
-    for key, column in asked.items():
-        if column is not None and column not in predictions.columns:
-            return Decision.REJECT, f"the set has no column {column!r}, which `{key}` names"
-    return None
-
-
-def _odd_answers(
-    rule: RuleSpec, predictions: PairedPredictions, rows: npt.NDArray[np.bool_]
+def _thin_group(
+    spec: GateSpec, rule: RuleSpec, predictions: PairedPredictions, groups: dict[str, npt.NDArray[np.intp]]
 ) -> tuple[Decision, str] | None:
-    """Answers that nothing can be made of: a challenger's reject, a champion's hold what compares."""
-    no_number = f"are NaN, infinite or beyond {_LARGEST:g}"
-    if odd := _odd(Answers(predictions.y_true), rows):
-        return Decision.REJECT, f"the true values {no_number} in {odd} rows"
-    if odd := _odd(predictions.challenger, rows):
-        return Decision.REJECT, f"the challenger's answers {no_number} in {odd} rows"
-    for of, values in {
-        "true values": predictions.y_true,
-        "challenger's answers": predictions.challenger.values,
-    }.items():
-        if strays := _strays(predictions, values, rows):
-            return Decision.REJECT, f"the {of} are none of the {len(predictions.classes)} classes in {strays} rows"
-    if not rule.compares:
+    """Why one of the groups is no evidence, if one is not."""
+    for level, rows in groups.items():
+        if fault := undefined(rule, predictions, rows):
+            return fault[0], f"{rule.slice}={level}: {fault[1]}"
+    counted = {level: counted_rows(spec, rule, predictions, rows) for level, rows in groups.items()}
+    thin = min(counted, key=lambda level: counted[level][0])
+    size, noun = counted[thin]
+    if size >= rule.min_rows:
         return None
-    if predictions.champion is None:
-        return Decision.HOLD, predictions.champion_fault or "the champion's predictions are missing"
-    if odd := _odd(predictions.champion, rows) or _strays(predictions, predictions.champion.values, rows):
-        return Decision.HOLD, f"the champion's answers are no numbers, or no classes, in {odd} rows"
-    return None
-
-
-def _strays(predictions: PairedPredictions, values: Floats, rows: npt.NDArray[np.bool_]) -> int:
-    """How many of these are not the number of a class."""
-    if predictions.task not in ("binary", "multiclass"):
-        return 0
-    known = (values >= 0) & (values < len(predictions.classes)) & (values == np.floor(values))
-    return int((~known & rows).sum())
-
-
-def _odd(answers: Answers, rows: npt.NDArray[np.bool_]) -> int:
-    odd = ~(np.abs(answers.values) <= _LARGEST)
-    if answers.probabilities is not None:
-        odd |= ~np.isfinite(answers.probabilities).all(axis=1)
-    return int((odd & rows).sum())
+    return Decision.HOLD, f"{size} {noun} of {rule.slice}={thin} are too thin, the rule wants {rule.min_rows}"
 
 
 def _some(names: list[str]) -> str:

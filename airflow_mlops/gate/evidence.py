@@ -48,12 +48,12 @@ class Question:
     ----------
     rule : RuleSpec
         Of the kind ``absolute``, ``non_inferior`` or ``superior``.
-    rows : numpy.ndarray of bool, shape (n_rows,), or None
-        The slice; None is every row.
+    rows : numpy.ndarray of int, or of bool with shape (n_rows,), or None
+        The slice, by numbers or as a mask; None is every row.
     """
 
     rule: RuleSpec
-    rows: npt.NDArray[np.bool_] | None = None
+    rows: npt.NDArray[np.intp | np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ class Evidence:
         Distance of the estimate from the rule's bound that these rows would show with power 0.8.
     rows_needed : int or None
         Rows with which the rule would promote with power 0.8, were the estimate true; None where no number would do.
+    alike : bool
+        Whether the two models gave the same answers. The same classes are not enough: they may differ elsewhere.
     """
 
     rows: int
@@ -100,3 +102,4 @@ class Evidence:
     p_worse: float | None = None
     least_difference: float | None = None
     rows_needed: int | None = None
+    alike: bool = False

@@ -68,8 +68,10 @@ def judge(
     - ``parity`` promotes if the estimate keeps its bound, and rejects in the same family if it is shown not to.
     - What is neither holds. So do fewer rows than ``min_rows``, and a champion whose own predictions cannot be used.
     - A missing slice, level or column, answers that are no numbers, and a metric that cannot be measured reject.
-    - Without a required rule about the answers themselves nothing is promoted. If no rule compares the models on
-      recent nights, one that is shown worse on them is held: yesterday's golden set does not outweigh today.
+    - Truths on which a metric is not defined, whatever a model answers (an auc of one class), hold.
+    - Without a required rule about the answers themselves nothing is promoted. Where no required rule compares the
+      models on recent nights by a metric that they must keep on golden ones, a challenger that is shown worse by it
+      there is held: yesterday's golden set does not outweigh today.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ def judge(
     sets: dict[str, Predictions | None] = {"golden": golden, "recent": recent}
     paired = {name: rows for name, rows in sets.items() if isinstance(rows, PairedPredictions)}
     # A champion known on one set is missed on the other; only where none is known anywhere is this the first model.
-    first_model = not any(rows.knows_champion for rows in paired.values())
+    first_model = not any(rows is not None and rows.knows_champion for rows in sets.values())
     rules = (*spec.rules, *([] if first_model else _guards(spec, paired.get("recent"))))
     left_out = [first_model and rule.compares for rule in rules]
     numbers, cases = [], []
@@ -158,7 +160,7 @@ def judge(
     for name, rows in paired.items():
         looked, missed = weak_spots(spec, rows, on=name)
         spots += looked
-        warnings += missed
+        warnings += (*(f"{name}: {warning}" for warning in rows.warnings), *missed)
     return Judgement(_overall(required), tuple(results), tuple(reasons), warnings, tuple(spots))
 
 
@@ -173,14 +175,15 @@ def _overall(required: list[Decision]) -> Decision:
 
 
 def _guards(spec: GateSpec, recent: PairedPredictions | None) -> list[RuleSpec]:
-    """What is asked of recent nights where the specification compares the models on golden ones only."""
-    compared = [rule for rule in spec.rules if rule.compares and not rule.of_model]
-    if recent is None or recent.champion is None or any(rule.on == "recent" for rule in compared):
+    """What is asked of recent nights by each metric that required rules compare on golden ones only."""
+    compared = [rule for rule in spec.rules if rule.compares and not rule.of_model and rule.required]
+    if recent is None or recent.champion is None:
         return []
+    watched = {(rule.metric, rule.quantile, rule.k) for rule in compared if rule.on == "recent"}
     guards = [
         rule.model_copy(update={"kind": "superior", "on": "recent", "slice": None, "levels": (), "margin": None})
         for rule in compared
-        if rule.required
+        if (rule.metric, rule.quantile, rule.k) not in watched
     ]
     return [rule for place, rule in enumerate(guards) if rule not in guards[:place]]
 
@@ -205,14 +208,20 @@ def _measured(spec: GateSpec, cases: list[Case], paired: Mapping[str, PairedPred
 def _adjusted(cases: list[Case]) -> list[float | None]:
     """p-value of each claim that the challenger is worse than allowed, adjusted within those that may reject."""
     adjusted = [case.evidence.p_worse for case in cases]
-    family = {
-        place: p_worse
-        for place, (case, p_worse) in enumerate(zip(cases, adjusted, strict=True))
-        if p_worse is not None and case.rule.required and case.rule.kind != "absolute" and case.obstacle is None
-    }
-    for place, p_worse in zip(family, holm([*family.values()]), strict=True):
-        adjusted[place] = float(p_worse)
+    # What may reject, and what may hold by itself: neither dilutes the other.
+    for guards in (False, True):
+        family = {
+            place: case.evidence.p_worse
+            for place, case in enumerate(cases)
+            if case.is_guard is guards and _may_be_broken(case) and case.evidence.p_worse is not None
+        }
+        for place, p_worse in zip(family, holm([*family.values()]), strict=True):
+            adjusted[place] = float(p_worse)
     return adjusted
+
+
+def _may_be_broken(case: Case) -> bool:
+    return case.rule.required and case.rule.kind != "absolute" and case.obstacle is None
 
 
 def _result(case: Case, p_worse: float | None, *, alpha: float) -> RuleResult:
@@ -220,8 +229,8 @@ def _result(case: Case, p_worse: float | None, *, alpha: float) -> RuleResult:
     rows_needed = None
     if case.obstacle:
         decision, why = case.obstacle
-        if decision is Decision.HOLD and case.fault is None and evidence.rows < rule.min_rows:
-            rows_needed = max(rule.min_rows, evidence.rows_needed or 0)
+        if decision is Decision.HOLD and case.fault is None and (wanted := case.rows_wanted):
+            rows_needed = max(wanted, evidence.rows_needed or 0)
     else:
         decision = _decided(case, p_worse, alpha=alpha)
         why = found(case, decision, alpha=alpha)
@@ -262,8 +271,8 @@ def _decided(case: Case, p_worse: float | None, *, alpha: float) -> Decision:
     if case.rule.kind == "absolute":
         return Decision.PROMOTE if keeps else Decision.REJECT
     if case.rule.compares:
-        # Two models that answer alike leave nothing to chance: the interval is a point.
-        alike = evidence.low == evidence.high and case.rule.kind == "non_inferior"
+        # Two models that give the same answers leave nothing to chance; the same figure may be chance.
+        alike = evidence.alike and evidence.low == evidence.high and case.rule.kind == "non_inferior"
         keeps = keeps if alike else evidence.p_value is not None and evidence.p_value <= alpha
     if keeps:
         return Decision.PROMOTE

@@ -75,7 +75,8 @@ def disparity(case: Case, predictions: PairedPredictions, *, design: Design) -> 
     The spread between groups is that of the two that are farthest apart, and noise alone pulls some apart. So it is
     shown broken only where one pair is, at alpha shared between all ordered pairs (Bonferroni); it is shown kept
     where every pair is, each at alpha (an intersection-union test). Standard errors are those of the jackknife over
-    units, tails Student's with the units of the smallest group.
+    units, tails Student's with the units of the smallest group. Strata are not used: units are taken as drawn from
+    all, which errs to the wide side.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def disparity(case: Case, predictions: PairedPredictions, *, design: Design) -> 
         rows=rows,
         units=drawn,
         drawn=f"{drawn} {noun}",
-        method="jackknife over units, all pairs of groups",
+        method="jackknife over units, all pairs of groups" + (" (strata are not used)" if design.strata else ""),
         challenger=estimate,
         champion=None,
         estimate=estimate,

@@ -61,6 +61,8 @@ class PairedPredictions:
         Of a classification, in the order of their numbers. Of a binary one the second is the positive one.
     columns : mapping of str to numpy.ndarray of str, shape (n_rows,)
         What rows are sliced, clustered or ranked by.
+    warnings : tuple of str
+        What should be looked at, and decides nothing.
     """
 
     task: Task
@@ -71,6 +73,7 @@ class PairedPredictions:
     champion_fault: str | None = None
     classes: tuple[str, ...] = ()
     columns: Mapping[str, Texts] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shapes = {column.shape for column in (self.row_id, self.y_true, *self.columns.values())}
@@ -96,6 +99,20 @@ class PairedPredictions:
 
 @dataclass(frozen=True)
 class UnusablePredictions:
-    """The challenger's predictions cannot be judged; the reason is one clause of plain language."""
+    """The challenger's predictions cannot be judged.
+
+    Attributes
+    ----------
+    reason : str
+        One clause of plain language.
+    champion_given : bool
+        Whether there is a champion, of whose answers nothing is known here: the challenger is not the first model.
+    """
 
     reason: str
+    champion_given: bool = False
+
+    @property
+    def knows_champion(self) -> bool:
+        """Whether there is a champion."""
+        return self.champion_given

@@ -153,7 +153,7 @@ def _loss(spec: GateSpec, predictions: PairedPredictions) -> _Loss | None:
         if metric == "log_loss" and any(model.probabilities is None for model in models):
             metric = "accuracy"
         quantile = next((rule.quantile for rule in spec.rules if rule.quantile is not None), 0.5)
-        rule = RuleSpec(metric=metric, kind="superior", quantile=quantile)
+        rule = RuleSpec(metric=metric, kind="superior", quantile=quantile if metric == "pinball" else None)
     queries = predictions.columns.get(spec.query or "")
     numbers = None if queries is None else level_codes(queries)[0]
     sums = [

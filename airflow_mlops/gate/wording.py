@@ -9,6 +9,9 @@ from airflow_mlops.records.verdict import Decision
 
 __all__ = ["found", "title", "what_would_do"]
 
+# Beyond this, digits say nothing.
+_LONG = 1e6
+
 
 def title(case: Case) -> str:
     """Name a case: ``rmse on golden, region=north``."""
@@ -30,6 +33,8 @@ def found(case: Case, decision: Decision, *, alpha: float) -> str:
     else:
         bounds = f"upper bound {high}"
     interval = f"{100 * (1 - alpha):.4g} % {bounds} over {evidence.drawn}"
+    if math.isinf(evidence.low) and math.isinf(evidence.high):
+        interval = f"no bounds over {evidence.drawn}"
     if rule.kind == "parity":
         return f"{evidence.estimate:.4g} ({interval}), {limit}"
     if case.is_guard:
@@ -57,6 +62,8 @@ def what_would_do(case: Case, *, alpha: float) -> str:
         said += f"; {more:,} more rows{units} would do if the estimate is true"
     elif case.rule.compares and math.isfinite(evidence.low) and math.isfinite(evidence.high):
         said += "; if the estimate is true, no number of rows would do"
+    elif case.rule.compares and math.isinf(evidence.low) and math.isinf(evidence.high):
+        said += f"; {_unknown(evidence.method, evidence.drawn)}"
     elif case.rule.kind == "parity":
         said += "; more rows would tell whether it is broken or only looks so"
     least = evidence.least_difference
@@ -65,12 +72,21 @@ def what_would_do(case: Case, *, alpha: float) -> str:
     return said
 
 
+def _unknown(method: str, drawn: str) -> str:
+    """Why there are no bounds, and what would give some."""
+    units, _, noun = drawn.partition(" ")
+    if units == "1":
+        return f"one {noun} has no spread, so judge more than one"
+    why = method.removeprefix("no test: ") if method.startswith("no test: ") else "so few show nothing at this alpha"
+    return f"{why}: judge more {noun}"
+
+
 def _amount(case: Case, value: float) -> str:
     """A place on the scale of the case: of a comparison, with its sign."""
     if case.scale == "share":
         # Not -0.0 %.
-        return f"{round(100 * value, 1) + 0.0:+.1f} %"
-    return f"{value:+.4f}" if case.scale == "points" else f"{value:.4g}"
+        return f"{round(100 * value, 1) + 0.0:+.1f} %" if abs(value) < _LONG else f"{100 * value:+.3g} %"
+    return f"{value:+.4f}" if case.scale == "points" and abs(value) < _LONG else f"{value:.4g}"
 
 
 def _size(case: Case, value: float) -> str:

@@ -18,6 +18,11 @@ _Answer = TypeVar("_Answer")
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 # Codes of MLflow for which the same call can work later.
 _TRANSIENT = frozenset({"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "REQUEST_LIMIT_EXCEEDED", "ABORTED", "IO_ERROR"})
+# As in a query, or in key=value pairs of a database driver, whose values may be quoted.
+_SECRET_VALUE = re.compile(
+    r"([\w.-]*(?:password|passwd|pwd|token|secret|key|credential|signature|sig))=('[^']*'|\"[^\"]*\"|[^&\s]*)",
+    re.IGNORECASE,
+)
 _TRANSIENT_STATUS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -103,11 +108,18 @@ def _first_line(error: Exception) -> str:
 def without_credentials(text: str) -> str:
     """Take user and password out of every address in a text: it is shown, logged or recorded.
 
-    Up to the last @, for a password may hold one, or a slash that makes a path of the rest.
+    Up to the last @, for a password may hold one, or a slash that makes a path of the rest. Of a query, and of what
+    a driver says in its manner, the values that are called a secret.
 
     Examples
     --------
     >>> without_credentials("no answer of http://me:p@ss/word@127.0.0.1:5000 at /word@127.0.0.1:5000/api")
     'no answer of http://127.0.0.1:5000 at 127.0.0.1:5000/api'
+    >>> without_credentials("postgresql://db/mlflow?user=me&password=p@ss&sslmode=require")
+    'postgresql://&sslmode=require'
+    >>> without_credentials("postgresql://db/mlflow?user=me&password=word&sslmode=require")
+    'postgresql://db/mlflow?user=me&password=***&sslmode=require'
     """
-    return re.sub(r"(\S*?://)?\S*@", r"\1", text)
+    # First, and an @ in a value stays: cut at it, the rest of a password would be left.
+    masked = _SECRET_VALUE.sub(lambda found: f"{found[1]}=***{'@' if '@' in found[0] else ''}", text)
+    return re.sub(r"(\S*?://)?\S*@", r"\1", masked)

@@ -34,12 +34,15 @@ class ModelAnswers:
         Milliseconds of single predictions, where a rule asks for them.
     fault : str or None
         Why there are no predictions: what follows "the model".
+    of_run : bool
+        Whether that may be otherwise the next time: it was asked, or looked for, and failed.
     """
 
     by_set: Mapping[str, Path] = field(default_factory=dict)
     size_bytes: int = 0
     latencies: Path | None = None
     fault: str | None = None
+    of_run: bool = False
 
 
 class Hearing:
@@ -94,7 +97,7 @@ class Hearing:
             self.predict(manifest, artefact, self.nights, out, columns=gate.columns, requests=max(timed, default=0))
         except RemoteJobFailed as error:
             # A model that cannot predict is an answer, not a fault of the gate: a column that it knew is gone, say.
-            return ModelAnswers(size_bytes=size_bytes, fault=f"cannot predict: {error}")
+            return ModelAnswers(size_bytes=size_bytes, fault=f"cannot predict: {error}", of_run=True)
         latencies = Path(f"{out}.latency.json") if timed else None
         return ModelAnswers(_by_set(out, self.sets), size_bytes, latencies)
 
@@ -104,7 +107,7 @@ class Hearing:
             artefact = self.ledger.fetch_folder(manifest.artefact, self.folder / "champion" / "artefact")
             return self.ask(manifest, artefact)
         except LedgerError as error:
-            return ModelAnswers(fault=f"cannot be fetched: {error}")
+            return ModelAnswers(fault=f"cannot be fetched: {error}", of_run=True)
 
     def predict(
         self,
@@ -121,10 +124,11 @@ class Hearing:
         Raises
         ------
         RemoteJobFailed
-            If it cannot, or not in time.
+            If it cannot, or not in its time and memory.
         """
         from airflow_mlops.training.process import run_prediction
 
+        resources = self.project.spec.training.resources
         needed = manifest.code.files.get("requirements.txt")
         return run_prediction(
             artefact,
@@ -133,7 +137,8 @@ class Hearing:
             columns=columns,
             requirements=self.ledger.fetch_blob(needed, out.parent / "requirements.txt") if needed else None,
             latency_requests=requests,
-            timeout_seconds=self.project.spec.training.resources.timeout_minutes * 60,
+            timeout_seconds=resources.timeout_minutes * 60,
+            memory_gib=resources.memory_gib,
         )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_mlops.project import Project
     from airflow_mlops.records import Manifest, PartitionPin, RuleResult
 
-__all__ = ["Exhibits", "exhibits", "golden_uses", "importable"]
+__all__ = ["Exhibits", "exhibits", "golden_uses", "importable", "rules_digest_of"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,15 @@ class Exhibits:
         What was judged besides: artefact, leakage, signature, behaviours, costs.
     predictions : Path or None
         The challenger's answers to the golden set; None if it gave none.
+    run_fault : str or None
+        What went wrong while the models were asked: a verdict on the rest does not stand once it is mended.
     """
 
     golden: PairedPredictions | UnusablePredictions | None
     recent: PairedPredictions | UnusablePredictions | None
     others: tuple[RuleResult, ...]
     predictions: Path | None
+    run_fault: str | None = None
 
 
 def exhibits(
@@ -91,11 +94,12 @@ def exhibits(
     known = theirs is not None and theirs.fault is None
     # Nights that nobody may be judged on are no evidence against anybody.
     paired = {name: _paired(hearing, name, ours, theirs) if pins else None for name, pins in sets.items()}
+    behaviours, stumbled = _behaviours(hearing, manifest, artefact, ours)
     others = (
         scanned,
         _leakage(hearing, manifest),
         signature_result(manifest, champion),
-        *_behaviours(hearing, manifest, artefact, ours),
+        *behaviours,
         *cost_results(
             gate.rules,
             challenger=_cost(ours),
@@ -104,7 +108,10 @@ def exhibits(
             alpha=gate.alpha,
         ),
     )
-    return Exhibits(paired["golden"], paired["recent"], others, ours.by_set.get("golden"))
+    faults = {"challenger": ours, "champion": theirs}
+    told = [f"the {name} {answers.fault}" for name, answers in faults.items() if answers and answers.of_run]
+    told += [stumbled] if stumbled else []
+    return Exhibits(paired["golden"], paired["recent"], others, ours.by_set.get("golden"), "; ".join(told) or None)
 
 
 def golden_uses(ledger: Ledger, manifest: Manifest) -> int:
@@ -113,6 +120,23 @@ def golden_uses(ledger: Ledger, manifest: Manifest) -> int:
 
     verdicts = ledger.all(Verdict, f"{manifest.model}/")
     return len({verdict.manifest for verdict in verdicts if verdict.golden == manifest.golden} - {manifest.ref})
+
+
+def rules_digest_of(project: Project) -> str:
+    """Digest of what a model is held against: the rules, the code of metrics of one's own, its process's limits."""
+    from airflow_mlops.ledger import digest_of_file
+    from airflow_mlops.project.source import sources_of
+    from airflow_mlops.records import sha256_digest
+
+    resources = project.spec.training.resources
+    parts = [project.spec.gate.model_dump_json(), f"{resources.timeout_minutes} {resources.memory_gib}"]
+    for metric in sorted({rule.metric for rule in project.spec.gate.rules if rule.own}):
+        module = metric.replace(":", ".").rpartition(".")[0]
+        # A package's own __init__ runs with any of its modules. What is installed is not looked into.
+        names = dict.fromkeys((module, module.partition(".")[0]))
+        files = sorted({source.file for name in names for source in sources_of(project.folder, name)[0]})
+        parts += [f"{path.relative_to(project.folder)} {digest_of_file(path)}" for path in files]
+    return sha256_digest("\n".join(parts).encode())
 
 
 @contextlib.contextmanager
@@ -135,7 +159,7 @@ def _paired(
     from airflow_mlops.gate import PairedPredictions, UnusablePredictions, read_paired
 
     if ours.fault is not None:
-        return UnusablePredictions(f"the challenger {ours.fault}")
+        return UnusablePredictions(f"the challenger {ours.fault}", champion_given=theirs is not None)
     spec = hearing.project.spec
     paired = read_paired(
         task=spec.task,
@@ -169,25 +193,30 @@ def _leakage(hearing: Hearing, manifest: Manifest) -> RuleResult:
         return leakage_result(None, fault=str(error))
 
 
-def _behaviours(hearing: Hearing, manifest: Manifest, artefact: Path, ours: ModelAnswers) -> list[RuleResult]:
+def _behaviours(
+    hearing: Hearing, manifest: Manifest, artefact: Path, ours: ModelAnswers
+) -> tuple[list[RuleResult], str | None]:
+    """What was found, and what went wrong while the model was asked."""
     from airflow_mlops.gate import UnusablePredictions
     from airflow_mlops.gate.checks.behaviour import behaviour_results, changed_nights
 
     behaviours = hearing.project.spec.gate.behaviour
     if not behaviours:
-        return []
+        return [], None
     if ours.fault is not None:
         refused = UnusablePredictions(f"the challenger {ours.fault}")
-        return behaviour_results(behaviours, {}, before=refused, after=None)
+        return behaviour_results(behaviours, {}, before=refused, after=None), None
     changed = changed_nights(hearing.golden_nights, behaviours, hearing.folder / "changed")
     after: Path | UnusablePredictions | None = None
+    fault = None
     if changed:
         # Apart from the nights themselves: a model may stumble over what no night ever held.
         try:
             after = hearing.predict(manifest, artefact, changed, hearing.folder / "behaviour" / "predictions.parquet")
         except RemoteJobFailed as error:
-            after = UnusablePredictions(f"the challenger cannot predict the changed rows: {error}")
-    return behaviour_results(behaviours, changed, before=ours.by_set["golden"], after=after)
+            fault = f"the challenger cannot predict the changed rows: {error}"
+            after = UnusablePredictions(fault)
+    return behaviour_results(behaviours, changed, before=ours.by_set["golden"], after=after), fault
 
 
 def _cost(answers: ModelAnswers) -> ModelCost:

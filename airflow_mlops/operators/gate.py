@@ -30,7 +30,8 @@ class EvaluateGateOperator(StageOperator):
     model's own. A challenger that cannot predict, or not in time, is rejected; a champion that cannot, or whose
     artefact is gone, holds.
 
-    The task succeeds whatever the verdict is: a refused model is an answer.
+    The task succeeds whatever the verdict is: a refused model is an answer. Run again, it finds the verdict that
+    stands, unless something went wrong while the models were asked: what has been mended since is judged anew.
 
     Parameters
     ----------
@@ -49,10 +50,11 @@ class EvaluateGateOperator(StageOperator):
 
     def run_stage(self, context: Context) -> str:
         """Write the verdict, or find the one that stands."""
-        from airflow_mlops.records import Manifest, RecordRef, sha256_digest
+        from airflow_mlops.operators.evidence import rules_digest_of
+        from airflow_mlops.records import Manifest, RecordRef
 
         project, ledger = self.load()
-        rules_digest = sha256_digest(project.spec.gate.model_dump_json().encode())
+        rules_digest = rules_digest_of(project)
         manifest = ledger.read(Manifest, RecordRef.parse(str(self.manifest)))
         champion = champion_manifest(ledger, project.name)
         verdict = _standing_verdict(ledger, manifest, champion, rules_digest)
@@ -112,6 +114,7 @@ class EvaluateGateOperator(StageOperator):
             weak_spots=judgement.weak_spots,
             predictions_digest=stored,
             golden_uses=uses,
+            run_fault=shown.run_fault,
             **self.stamp(context, manifest.ref, golden.ref, champion.ref if champion else None),
         )
 
@@ -127,6 +130,7 @@ def _standing_verdict(
     for verdict in ledger.all(Verdict, f"{manifest.model}/"):
         promoted = verdict.ref in champions
         today = verdict.rules_digest == rules_digest and verdict.champion == (champion.ref if champion else None)
+        today = today and verdict.run_fault is None
         if verdict.manifest == manifest.ref and (promoted or today):
             return verdict
     return None

@@ -64,6 +64,12 @@ METRICS: Mapping[str, MetricTraits] = MappingProxyType(
 
 COSTS = frozenset({"p99_latency_ms", "size_mb"})
 
+# Keys that say something to some rules only: a bar that nobody holds anything against is worse than none.
+_OF_KIND = {
+    "margin": "non_inferior", "max": "absolute", "min": "absolute", "max_difference": "parity", "min_ratio": "parity",
+}  # fmt: skip
+_OF_METRIC = {"quantile": ("pinball", "coverage_error"), "k": ("ndcg", "mrr", "hit_rate")}
+
 
 class RuleSpec(Section):
     """One rule of the gate."""
@@ -96,7 +102,11 @@ class RuleSpec(Section):
     quantile: float | None = Field(default=None, gt=0, lt=1, description="Level of pinball and coverage_error.")
     k: int | None = Field(default=None, ge=1, description="Ranking metrics look at the first k; by default at all.")
     greater_is_better: bool = Field(default=False, description="Of a metric of your own.")
-    min_rows: int = Field(default=100, ge=2, description="Fewer rows than this are no evidence.")
+    min_rows: int = Field(
+        default=100,
+        ge=2,
+        description="Fewer than this are no evidence: rows, or what the metric counts (positives, negatives, queries).",
+    )
     required: bool = Field(default=True, description="false: reported, but decides nothing.")
 
     @property
@@ -157,10 +167,33 @@ class RuleSpec(Section):
             raise ValueError("a parity rule needs `slice`, and `max_difference` or `min_ratio`")
         if self.metric in ("pinball", "coverage_error") and self.quantile is None:
             raise ValueError(f"{self.metric} needs `quantile`, the level that the model predicts, such as 0.9")
+        if self.metric == "ece" and self.compares:
+            raise ValueError(
+                "ece is not compared, since chance adds most to that of the better calibrated model: compare brier or "
+                "log_loss, and keep ece for an absolute rule"
+            )
         if self.levels and self.slice is None:
             raise ValueError("`levels` are values of a column: name it with `slice`")
         if self.of_model and (self.slice is not None or self.kind == "parity"):
             raise ValueError(f"{self.metric} is of the whole model: it has no slices")
+        return self
+
+    @model_validator(mode="after")
+    def _has_nothing_idle(self) -> Self:
+        for key, kind in _OF_KIND.items():
+            if getattr(self, key) is not None and self.kind != kind:
+                raise ValueError(f"`{key}` is for {kind} rules, this one is {self.kind}: leave it out")
+        idle = "max" if self.higher else "min"
+        if getattr(self, idle) is not None:
+            better = "higher" if self.higher else "lower"
+            raise ValueError(f"`{idle}` says nothing here, since of {self.metric} {better} is better: leave it out")
+        for key, metrics in _OF_METRIC.items():
+            if getattr(self, key) is not None and self.metric not in metrics:
+                raise ValueError(f"`{key}` is for {', '.join(metrics)}, this rule is about {self.metric}: leave it out")
+        if "greater_is_better" in self.model_fields_set and not self.own:
+            raise ValueError(
+                f"`greater_is_better` is for metrics of your own, of {self.metric} it is known: leave it out"
+            )
         return self
 
 
@@ -202,7 +235,9 @@ class GateSpec(Section):
     )
     strata: str | None = Field(default=None, description="Column within whose values units are drawn.")
     query: str | None = Field(default=None, description="Column that says which rows are ranked together.")
-    positive: str | None = Field(default=None, description="The positive class of a binary task; by default 1.")
+    positive: str | None = Field(
+        default=None, description="The positive class of a binary task; by default 1 (beside 0 or -1) or true."
+    )
     slices: tuple[str, ...] = Field(
         default=(), strict=False, description="Columns in which the gate looks for where the challenger loses most."
     )

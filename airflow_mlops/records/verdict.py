@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from airflow_mlops.records.record import PartitionPin, Record, RecordRef, Value, sha256_digest, short
 
 __all__ = ["Approval", "Decision", "RuleResult", "Verdict", "WeakSpot"]
@@ -104,13 +106,17 @@ class Verdict(Record):
     golden_uses: int = 0
     warnings: tuple[str, ...] = ()
     weak_spots: tuple[WeakSpot, ...] = ()
+    run_fault: str | None = Field(
+        default=None, description="What went wrong while the models were asked, and may not the next time."
+    )
 
     @property
     def key(self) -> str:
-        """Another challenger, champion, golden set, recent window or rule is another verdict."""
+        """Another challenger, champion, golden set, recent window, rule or fault of the run is another verdict."""
         parts = [self.manifest, self.champion, self.golden]
         digests = [part.digest if part else "-" for part in parts]
         digests += [self.rules_digest, *(pin.digest for pin in self.recent)]
+        digests += [] if self.run_fault is None else [self.run_fault]
         return f"{self.model}/{short(sha256_digest(' '.join(digests).encode()))}"
 
 

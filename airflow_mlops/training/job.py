@@ -184,7 +184,7 @@ def _failure(process: subprocess.Popen[bytes]) -> type[RemoteError]:
 def _ending(process: subprocess.Popen[bytes], job: Job) -> str:
     limit = "" if job.memory_gib is None else f" of {job.memory_gib:g} GiB"
     if process.returncode == EXIT_OUT_OF_MEMORY:
-        return f"it ran out of its memory{limit}. Raise memory_gib in [training.resources], or train on less."
+        return f"it ran out of its memory{limit}. Raise memory_gib in [training.resources], or give it less to do."
     if process.returncode == -signal.SIGKILL:
         return (
             "it was killed by SIGKILL; when nobody did that, the kernel did, for want of memory. Give the worker more "

@@ -86,6 +86,7 @@ def run_prediction(
     requirements: Path | None = None,
     latency_requests: int = 0,
     timeout_seconds: float,
+    memory_gib: float,
 ) -> Path:
     """Predict every row of some nights, in a process that knows the model by its files alone.
 
@@ -107,6 +108,8 @@ def run_prediction(
         How many predictions of single rows are timed; the milliseconds go to ``<out>.latency.json``.
     timeout_seconds : float
         Longest run; making the environment, where there is none yet, may take as long again.
+    memory_gib : float
+        Largest private memory of the process, in GiB.
 
     Returns
     -------
@@ -120,7 +123,7 @@ def run_prediction(
     MissingExtra
         If torch is not installed.
     RemoteJobFailed
-        If it failed or took too long, or its requirements cannot be installed, with the last lines.
+        If it failed, took too long or too much memory, or its requirements cannot be installed, with the last lines.
     RemoteUnavailable
         If it was killed from outside, or the package index does not answer.
     """
@@ -146,6 +149,7 @@ def run_prediction(
         cpu=1,
         seed=0,
         timeout_seconds=timeout_seconds,
+        memory_gib=memory_gib,
         python=python,
     )
     run_job(job, lambda _line: None)

@@ -182,6 +182,60 @@ def test_recent_predictions_stand_in_the_same_files_or_in_their_own(run: Run, fi
     assert "name rows that are not to be judged: r400, r401, r402" in out
 
 
+OWN = RULES + '\n[[rules]]\nmetric = "{module}.worst"\nkind = "absolute"\nmax = 99.0\n'
+
+
+@pytest.mark.parametrize("where", ["import", "call"])
+@pytest.mark.parametrize("code", [0, 3, None])
+def test_a_metric_that_ends_the_process_promotes_nothing(
+    run: Run, files: Files, monkeypatch: pytest.MonkeyPatch, where: str, code: int | None
+) -> None:
+    module = f"ends_at_{where}_with_{code}"
+    ends = {"import": f"import sys\nsys.exit({code})", "call": f"import sys\ndef worst(y, p):\n    sys.exit({code})"}
+    (files / f"{module}.py").write_text(ends[where])
+    monkeypatch.syspath_prepend(files.folder)
+    files.rules(OWN.format(module=module))
+    ended, out, err = run(*files.given("--challenger", files.model("C", 3.0)))
+    assert ended == (2 if where == "import" else 1)
+    assert "SystemExit" in out + err
+
+
+def test_only_a_verdict_ends_with_nothing_to_complain(run: Run, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever slips through the metrics."""
+    monkeypatch.setattr("airflow_mlops.gate.judge", lambda *_, **__: sys.exit(0))
+    code, _, err = run(*files.given("--challenger", files.model("C", 3.0)))
+    assert code == 2
+    assert "expected a judgement, something in it called sys.exit(0)" in err
+
+
+def test_a_metric_that_prints_leaves_the_json_alone(run: Run, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = "def worst(y_true, y_pred):\n    print('in the call')\n    return abs(y_true - y_pred).max()\n"
+    (files / "own_that_prints.py").write_text(f"print('at the import')\n{body}")
+    monkeypatch.syspath_prepend(files.folder)
+    files.rules(OWN.format(module="own_that_prints"))
+    code, out, err = run(*files.given("--challenger", files.model("C", 3.0), "--json"))
+    assert (code, json.loads(out)["verdict"]) == (0, "promote")
+    assert "in the call" in err
+
+
+def test_a_class_that_the_golden_set_lacks_is_only_a_wrong_answer(run: Run, files: Files) -> None:
+    truth = pa.table({"row_id": [f"r{row}" for row in range(ROWS)], "y_true": ["a", "b", "c", "b"] * (ROWS // 4)})
+    right = truth["y_true"].to_pylist()
+    pq.write_table(truth, files / "golden.parquet")
+    for name, wrong in (("C", 1), ("P", 60)):
+        answers = pa.array(["d" if name == "C" else "a"] * wrong + right[wrong:])
+        pq.write_table(pa.table({"row_id": truth["row_id"], "y_pred": answers}), files / f"{name}.parquet")
+    files.rules(
+        'task = "multiclass"\n[[rules]]\nmetric = "accuracy"\nkind = "absolute"\nmin = 0.8\n'
+        '[[rules]]\nmetric = "accuracy"\nkind = "superior"\n'
+    )
+    models = ("--challenger", files / "C.parquet", "--champion", files / "P.parquet")
+    code, out, _ = run(*files.given(*models, "--json"))
+    value = json.loads(out)
+    assert (code, value["verdict"]) == (0, "promote")
+    assert any(warning.startswith("golden: the challenger answers 1 rows with labels") for warning in value["warnings"])
+
+
 @pytest.mark.parametrize(
     "options",
     [

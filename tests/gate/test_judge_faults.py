@@ -43,6 +43,7 @@ def test_a_metric_that_cannot_be_measured_rejects() -> None:
     judgement = only(RuleSpec(metric="auc", kind="non_inferior", margin=0.02), golden=rows)
     assert judgement.decision is REJECT
     assert "the challenger's auc over 500 rows cannot be measured" in judgement.reasons[0]
+    assert "give p_<class> columns, or y_pred as a probability" in judgement.reasons[0]
     # Of a rule that only reports, it is no more than a report.
     accuracy = RuleSpec(metric="accuracy", kind="absolute", min=0.5)
     reported = RuleSpec(metric="auc", kind="absolute", min=0.5, required=False)
@@ -101,6 +102,13 @@ def test_a_single_night_shows_nothing() -> None:
     judgement = decide(NON_INFERIOR, golden=paired(30.0, 50.0, nights=1, hours=400))
     assert judgement.rules[1].decision is HOLD
     assert judgement.decision is HOLD
+    why = "no bounds over 1 night), margin 10 %; one night has no spread, so judge more than one: hold"
+    assert judgement.reasons[1].endswith(why)
+
+
+def bound(metric: str, kind: str) -> dict[str, float]:
+    bar = {"min": -1e3} if metric == "r2" else {"max": 1e3}
+    return {"absolute": bar, "non_inferior": {"margin": 0.1}}.get(kind, {})
 
 
 def test_nothing_odd_raises_and_nothing_odd_is_promoted() -> None:
@@ -109,7 +117,7 @@ def test_nothing_odd_raises_and_nothing_odd_is_promoted() -> None:
         "math.dist": {}, "os.path.join": {},
     }  # fmt: skip
     rules = [
-        RuleSpec(metric=metric, kind=kind, on=on, slice=slice_, margin=0.1, max=1e3, min=-1e3, min_rows=2, **more)
+        RuleSpec(metric=metric, kind=kind, on=on, slice=slice_, min_rows=2, **more, **bound(metric, kind))
         for (metric, more), kind, on, slice_ in itertools.product(
             metrics.items(), ("absolute", "non_inferior", "superior"), ("golden", "recent"), (None, "night")
         )
@@ -133,6 +141,46 @@ def test_nothing_odd_raises_and_nothing_odd_is_promoted() -> None:
         assert all(reason for reason in judgement.reasons)
 
 
+def test_truths_of_which_a_metric_is_not_defined_hold_whatever_the_challenger_says() -> None:
+    rng = np.random.default_rng(0)
+    rows = right_or_wrong(rng.random(600) < 0.95, rng.random(600) < 0.8, region=np.repeat(["a", "b"], 300).astype(str))
+    rows.y_true[300:] = 0.0
+    for metric in ("recall", "auc"):
+        rule = RuleSpec(metric=metric, kind="superior", min_rows=50)
+        judgement = only(sliced(rule, levels=("b",)), golden=rows)
+        assert judgement.decision is HOLD
+        why = f"no row is truly of the class 'yes', which {metric} needs. Judge more rows, or use accuracy here: hold"
+        assert judgement.reasons[0] == f"{metric} on golden, region=b: {why}"
+    calm = paired(40.0, 50.0)
+    calm.y_true[:] = 7.0
+    r2 = only(RuleSpec(metric="r2", kind="absolute", min=0.5), golden=calm)
+    assert r2.reasons[0] == (
+        "r2 on golden: the true values are all 7, and r2 is a share of their spread. Use rmse or mae here: hold"
+    )
+    calm.y_true[3] = 0.0
+    mape = only(RuleSpec(metric="mape", kind="superior"), golden=calm)
+    assert (
+        mape.reasons[0] == "mape on golden: the true value is 0 in 1 rows, of which no error is a share. Use mae: hold"
+    )
+
+
+def test_a_rule_wants_rows_of_what_its_metric_counts() -> None:
+    right = np.ones(400, dtype=bool)
+    rows = right_or_wrong(right, right)
+    rows.y_true[:] = rows.challenger.values[:] = np.arange(400) < 40
+    recall = only(RuleSpec(metric="recall", kind="absolute", min=0.5), golden=rows)
+    assert recall.reasons[0] == "recall on golden: 40 positives are too thin, the rule wants 100: hold"
+    assert recall.rules[0].rows_needed == 1000
+    assert only(RuleSpec(metric="recall", kind="absolute", min=0.5, min_rows=40), golden=rows).decision is PROMOTE
+    assert only(RuleSpec(metric="false_positive_rate", kind="absolute", max=0.5), golden=rows).decision is PROMOTE
+
+
+def test_figures_beyond_counting_are_short() -> None:
+    judgement = decide(NON_INFERIOR, golden=paired(1e60, 1.0))
+    assert judgement.decision is REJECT
+    assert max(map(len, judgement.reasons)) < 250
+
+
 # ── the champion ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -142,6 +190,16 @@ def test_a_first_model_needs_only_its_absolute_rules() -> None:
     assert [rule.rule for rule in judgement.rules] == ["rmse absolute"]
     assert judgement.reasons[1] == "rmse on golden: non_inferior left out, there is no champion to compare with"
     assert decide(NON_INFERIOR, golden=paired(140.0)).decision is REJECT
+
+
+def test_a_broken_challenger_of_a_known_champion_is_not_the_first_model() -> None:
+    broken = UnusablePredictions("the challenger's predictions hold 5 rows, the data 6", champion_given=True)
+    judgement = decide(NON_INFERIOR, golden=broken)
+    assert judgement.decision is REJECT
+    assert [rule.rule for rule in judgement.rules] == ["rmse absolute", "rmse non_inferior"]
+    assert not any("there is no champion" in reason for reason in judgement.reasons)
+    first = decide(NON_INFERIOR, golden=dataclasses.replace(broken, champion_given=False))
+    assert any("there is no champion" in reason for reason in first.reasons)
 
 
 def test_a_first_model_of_which_nothing_is_asked_is_held() -> None:
@@ -172,8 +230,8 @@ def test_a_broken_champion_holds_what_compares_and_nothing_else() -> None:
 
 def test_a_champion_without_error_is_only_matched_by_another() -> None:
     flawless, off = np.zeros(28 * 24), np.full(28 * 24, 1e-3)
-    same = decide(NON_INFERIOR, golden=paired(flawless, flawless))
-    assert REJECT not in {rule.decision for rule in same.rules}
+    same = decide(NON_INFERIOR, SUPERIOR, golden=paired(flawless, flawless))
+    assert [rule.decision for rule in same.rules] == [PROMOTE, PROMOTE, HOLD]
     worse = decide(NON_INFERIOR, SUPERIOR, golden=paired(off, flawless))
     assert worse.decision is not PROMOTE
     assert PROMOTE not in {rule.decision for rule in worse.rules[1:]}

@@ -204,16 +204,21 @@ def test_concept_drift_moves_the_goalposts(seed: int) -> None:
 
 @pytest.mark.parametrize("kind", ["non_inferior", "superior"])
 def test_better_on_golden_and_worse_on_recent_is_never_promoted(kind: str) -> None:
-    golden_only = RuleSpec(metric="rmse", kind=kind, margin=0.1)
+    golden_only = RuleSpec(metric="rmse", kind=kind, margin=0.1 if kind == "non_inferior" else None)
     sets = moved_world(recent_has_moved=True, learned_the_new=False, seed=1)
     assert only(golden_only, golden=sets["golden"]).decision is PROMOTE
     judgement = only(golden_only, **sets)
     assert judgement.decision is HOLD
     assert (judgement.rules[-1].on, judgement.rules[-1].rule) == ("recent", "rmse no worse")
     assert judgement.reasons[-1].endswith("over 28 nights), shown worse where no rule compares the two: hold")
-    # Whoever writes a rule for recent nights has said what is wanted there.
-    reported = RuleSpec(metric="rmse", kind="non_inferior", margin=0.1, on="recent", required=False)
-    assert only(golden_only, reported, **sets).decision is PROMOTE
+    # A rule that only reports, or one of another metric, does not take the guard off.
+    reported = RuleSpec(metric="rmse", kind="non_inferior", margin=0.9, on="recent", required=False)
+    for beside in (reported, RuleSpec(metric="bias", kind="absolute", max=99.0, on="recent")):
+        judgement = only(golden_only, beside, **sets)
+        assert judgement.decision is HOLD
+        assert judgement.rules[-1].rule == "rmse no worse"
+    # Whoever requires something of recent nights by the same metric has said what is wanted there.
+    assert only(golden_only, reported.model_copy(update={"required": True}), **sets).decision is PROMOTE
     # Equal on recent nights is fine.
     fine = only(golden_only, golden=sets["golden"], recent=paired(40.0, 41.0, seed=8))
     assert fine.decision is PROMOTE

@@ -107,10 +107,20 @@ def test_missing_and_thin_groups() -> None:
 
 def test_a_group_in_which_nothing_can_be_measured_rejects() -> None:
     rows = answered({"a": 0.9, "b": 0.9})
-    rows.y_true[:1000] = 0.0
-    judgement = decide(rows, parity("recall"))
+    rows.challenger.values[:1000] = 0.0
+    judgement = decide(rows, parity("precision"))
     assert judgement.decision is REJECT
     assert "cannot be measured" in judgement.reasons[0]
+
+
+def test_a_group_without_positives_is_no_fault_of_the_model() -> None:
+    rows = answered({"a": 0.9, "b": 0.9})
+    rows.y_true[:1000] = 0.0
+    judgement = decide(rows, parity("recall"))
+    assert judgement.decision is HOLD
+    assert "group=a: no row is truly of the class 'yes', which recall needs" in judgement.reasons[0]
+    rows.y_true[:60] = 1.0
+    assert "60 positives of group=a are too thin" in decide(rows, parity("recall")).reasons[0]
 
 
 def test_groups_that_are_all_at_zero_are_equal() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_mlops.golden import read_golden
+from airflow_mlops.operators.evidence import rules_digest_of
 from airflow_mlops.operators.gate import EvaluateGateOperator
 from airflow_mlops.operators.promotion import PromoteModelOperator
 from airflow_mlops.operators.training import TrainModelOperator
+from airflow_mlops.project import load_project
 from airflow_mlops.records import Artefact, Decision, Manifest, RecordRef, Verdict, sha256_digest
 
 pytestmark = pytest.mark.slow
@@ -118,6 +121,11 @@ def test_other_rules_are_another_verdict_and_everything_is_judged(trained):
     assert rules["behaviour: always less", None].rows > 0
     # The same model again: that wears nothing out.
     assert second.golden_uses == 0
+    assert judged(trained, trained.manifest).ref == second.ref
+    # A metric that measures something else is another rule.
+    own = trained.folder / "own_metrics.py"
+    own.write_text(own.read_text() + "# another\n")
+    assert rules_digest_of(load_project(trained.folder)) != second.rules_digest
     with pytest.raises(AirflowSkipException, match="the gate's verdict is reject"):
         trained.run(PromoteModelOperator, verdict=str(second.ref))
     assert champion(trained) is None
@@ -140,7 +148,7 @@ def test_a_challenger_takes_the_champions_place(trained):
     assert trained.run(EvaluateGateOperator, manifest=trained.manifest) == trained.verdict
 
 
-def test_a_prediction_that_takes_too_long_rejects(trained):
+def test_a_prediction_that_takes_too_long_rejects(trained, monkeypatch):
     trained.configure(
         replace={"cooldown_nights = 3": "cooldown_nights = 3\n[training.resources]\ntimeout_minutes = 0.001"}
     )
@@ -149,6 +157,15 @@ def test_a_prediction_that_takes_too_long_rejects(trained):
     assert verdict.decision is Decision.REJECT
     assert "the challenger cannot predict: expected the prediction of" in verdict.reasons[0]
     assert verdict.predictions_digest is None
+    # It was the machine, or the limit: with neither mended, and with either, the model is asked again.
+    assert "to end within" in str(verdict.run_fault)
+    with monkeypatch.context() as patch:
+        patch.setattr("airflow_mlops.training.process.python_for", lambda *_, **__: Path("/bin/false"))
+        assert "status 1" in said(judged(trained, broken.ref))
+    trained.configure()
+    mended = judged(trained, broken.ref)
+    assert (mended.decision, mended.run_fault) == (Decision.PROMOTE, None)
+    assert judged(trained, broken.ref).ref == mended.ref
 
 
 def test_what_would_run_code_is_not_loaded(trained, monkeypatch):
@@ -175,6 +192,7 @@ def test_a_champion_that_cannot_answer_holds(trained, fault):
     other = another(trained, artefact=with_file(trained, "notes.txt", b"not there"))
     crowned(trained, other)
     blob = trained.home / "store" / "blobs" / "sha256" / other.artefact.files["notes.txt"].removeprefix("sha256:")
+    content = blob.read_bytes()
     if fault == "gone":
         blob.unlink()
     elif fault == "edited":
@@ -196,6 +214,13 @@ def test_a_champion_that_cannot_answer_holds(trained, fault):
         fault
     ]
     assert f"the champion {what}" in said(held)
+    assert f"the champion {what}" in str(held.run_fault)
+    if fault == "gone":
+        # Back from a backup: what was held for it is judged anew, by the same rules.
+        blob.write_bytes(content)
+        again = judged(trained, trained.manifest)
+        assert (again.rules_digest, again.run_fault) == (held.rules_digest, None)
+        assert any(rule.rule == "rmse non_inferior" and rule.units for rule in again.rules)
 
 
 def test_the_golden_set_is_the_one_that_is_pinned(trained, monkeypatch):

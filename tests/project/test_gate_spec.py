@@ -25,11 +25,35 @@ BAR = {"metric": "rmse", "kind": "absolute", "max": 10.0}
         ({"metric": "pinball", "kind": "superior"}, "needs `quantile`"),
         ({"metric": "recall", "kind": "parity", "slice": "sex"}, "`max_difference` or `min_ratio`"),
         ({"metric": "recall", "kind": "parity", "max_difference": 0.1}, "needs `slice`"),
+        ({"metric": "ece", "kind": "non_inferior", "margin": 0.01}, "compare brier or log_loss"),
         ({"metric": "rmse", "kind": "superior", "levels": ["a"]}, "name it with `slice`"),
         ({"metric": "size_mb", "kind": "absolute", "max": 3.0, "slice": "sex"}, "has no slices"),
     ],
 )
 def test_a_rule_that_lacks_something_says_what(rule: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        RuleSpec.model_validate(rule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"metric": "rmse", "kind": "superior", "margin": 0.1}, "`margin` is for non_inferior rules, this one is sup"),
+        (BAR | {"margin": 0.1}, "`margin` is for non_inferior rules, this one is absolute: leave it out"),
+        ({"metric": "rmse", "kind": "non_inferior", "margin": 0.1, "max": 9.0}, "`max` is for absolute rules"),
+        ({"metric": "auc", "kind": "superior", "min": 0.9}, "`min` is for absolute rules"),
+        (BAR | {"min": 1.0}, "`min` says nothing here, since of rmse lower is better"),
+        ({"metric": "auc", "kind": "absolute", "min": 0.5, "max": 0.9}, "`max` says nothing here, since of auc higher"),
+        (BAR | {"max_difference": 0.1}, "`max_difference` is for parity rules"),
+        ({"metric": "recall", "kind": "superior", "slice": "sex", "min_ratio": 0.8}, "`min_ratio` is for parity rules"),
+        ({"metric": "recall", "kind": "parity", "slice": "sex", "min_ratio": 0.8, "margin": 0.1}, "`margin` is for"),
+        (BAR | {"quantile": 0.9}, "`quantile` is for pinball, coverage_error, this rule is about rmse"),
+        (BAR | {"k": 3}, "`k` is for ndcg, mrr, hit_rate"),
+        (BAR | {"greater_is_better": True}, "`greater_is_better` is for metrics of your own, of rmse it is known"),
+        ({"metric": "auc", "kind": "superior", "greater_is_better": False}, "`greater_is_better` is for metrics of"),
+    ],
+)
+def test_a_key_that_says_nothing_to_a_rule_is_a_fault(rule: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         RuleSpec.model_validate(rule)
 

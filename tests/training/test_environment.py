@@ -262,6 +262,7 @@ def test_training_and_prediction_run_in_it(
         requirements=requirements,
         latency_requests=5,
         timeout_seconds=120,
+        memory_gib=4,
     )
     table = pq.read_table(out)
     assert table.column_names == ["row_id", "night", "y_true", "y_pred", "note"]

@@ -24,7 +24,7 @@ def test_without_torch_no_child_is_started(
     with pytest.raises(MissingExtra, match=told):
         process.run_training(order, work, timeout_seconds=20, memory_gib=4, on_line=print)
     with pytest.raises(MissingExtra, match=told):
-        process.run_prediction(tmp_path, {}, out=out, timeout_seconds=20)
+        process.run_prediction(tmp_path, {}, out=out, timeout_seconds=20, memory_gib=4)
     assert not work.exists()
     assert not order.output.exists()
     assert not out.parent.exists()
@@ -39,6 +39,6 @@ def test_a_prediction_that_takes_too_long_says_so(tmp_path: Path, nights: dict[s
     out = tmp_path / "p.parquet"
     out.write_text("of an earlier run")
     with pytest.raises(RemoteJobFailed, match=r"expected the prediction of 5 nights to end within 0 s") as failed:
-        process.run_prediction(tmp_path, nights, out=out, latency_requests=3, timeout_seconds=0.05)
+        process.run_prediction(tmp_path, nights, out=out, latency_requests=3, timeout_seconds=0.05, memory_gib=4)
     assert not failed.value.retryable
     assert not out.exists()

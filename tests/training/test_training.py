@@ -14,6 +14,7 @@ import torch
 
 from airflow_mlops.errors import ConfigError, DataError, RemoteJobFailed
 from airflow_mlops.training.__main__ import train_to_order
+from airflow_mlops.training.artefact import export_model
 from airflow_mlops.training.order import TrainingOrder, TrainingResult
 from airflow_mlops.training.predict import predict_nights
 from airflow_mlops.training.process import run_prediction, run_training
@@ -69,7 +70,7 @@ def test_two_runs_of_one_order_give_the_same_bytes(
     assert any(line.startswith("loss = ") for line in lines)
     assert [path.name for path in orders[0].project.iterdir()] == ["train.py"]
 
-    out = run_prediction(orders[0].artefact, nights, out=tmp_path / "p.parquet", timeout_seconds=120)
+    out = run_prediction(orders[0].artefact, nights, out=tmp_path / "p.parquet", timeout_seconds=120, memory_gib=4)
     table = pq.read_table(out)
     assert table.column_names == ["row_id", "night", "y_true", "y_pred"]
     assert len(set(table["row_id"].to_pylist())) == 120
@@ -243,13 +244,29 @@ def test_predictions_keep_what_is_missing(
         predict_nights(order.artefact, {}, tmp_path / "p.parquet")
 
 
+class Greedy(torch.nn.Module):
+    """Asks for gigabytes to predict a few rows."""
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows[:, :1].expand(-1, 2**24).exp().sum(1)
+
+
+@pytest.mark.slow
+def test_a_prediction_keeps_within_its_memory(tmp_path: Path, nights: dict[str, Path]) -> None:
+    folder = tmp_path / "artefact"
+    folder.mkdir()
+    export_model(Greedy(), torch.rand(2, 2), ["hr", "temp"], "cnt", folder)
+    with pytest.raises(RemoteJobFailed, match=r"the prediction of 5 nights .* memory of 2 GiB\. Raise memory_gib"):
+        run_prediction(folder, nights, out=tmp_path / "p.parquet", timeout_seconds=60, memory_gib=2)
+
+
 @pytest.mark.slow
 def test_a_prediction_that_fails_leaves_no_table(tmp_path: Path, nights: dict[str, Path]) -> None:
     out = tmp_path / "p.parquet"
     out.write_text("of an earlier run")
     (tmp_path / "artefact").mkdir()
     with pytest.raises(RemoteJobFailed, match=r"DataError: .*signature\.json"):
-        run_prediction(tmp_path / "artefact", nights, out=out, timeout_seconds=60)
+        run_prediction(tmp_path / "artefact", nights, out=out, timeout_seconds=60, memory_gib=4)
     assert not out.exists()
 
 

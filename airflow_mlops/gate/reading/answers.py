@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from airflow_mlops.gate.reading.file import PROBABILITY, PredictionFile, Unfit, 
 from airflow_mlops.gate.rows import Answers, Floats
 from airflow_mlops.project.gate_spec import Task
 
-__all__ = ["CLASSIFICATION", "answers_of", "classes_of", "numbered"]
+__all__ = ["CLASSIFICATION", "answers_of", "classes_of", "numbered", "strangers"]
 
 CLASSIFICATION = frozenset({"binary", "multiclass"})
 
@@ -23,8 +24,11 @@ _BINARY = 2
 _SUM_TOLERANCE = 1e-3
 # A softmax of 32-bit floats may end a little beyond 1.
 _RANGE_TOLERANCE = 1e-6
-_OPPOSITES = {"0": "1", "1": "0", "false": "true", "true": "false"}
-_POSITIVE = ("1", "true")
+_OPPOSITES = {"0": "1", "1": "0", "-1": "1", "false": "true", "true": "false"}
+# What everybody means by 1. Beside any other label it is a name like others: of 1 and 2 nobody knows.
+_POSITIVE = {frozenset(("0", "1")): "1", frozenset(("-1", "1")): "1", frozenset(("false", "true")): "true"}
+# A label that these rows do not know. Many of them are one class: a column of numbers would be as many as rows.
+_STRANGER = "(other)"
 
 
 def classes_of(task: Task, truth: pa.Array, files: Sequence[PredictionFile], positive: str | None) -> tuple[str, ...]:
@@ -37,9 +41,15 @@ def classes_of(task: Task, truth: pa.Array, files: Sequence[PredictionFile], pos
     truth : pyarrow.Array of str, shape (n_rows,)
         What was true.
     files : sequence of PredictionFile
-        Which may give probabilities for classes that are not among the truths.
+        Which may give probabilities for classes that are not among the truths, or name such a class.
     positive : str or None
-        By default ``1`` or ``true``.
+        By default ``1`` beside ``0`` or ``-1``, ``true``, or the one class that all probabilities are for.
+
+    Returns
+    -------
+    tuple of str
+        Of several classes the last may stand for all labels that neither truth nor probabilities know: a model that
+        says one of them is wrong there, and no worse than that.
 
     Raises
     ------
@@ -49,9 +59,10 @@ def classes_of(task: Task, truth: pa.Array, files: Sequence[PredictionFile], pos
         If nothing says which class is the positive one.
     """
     known = set(pc.unique(truth).to_pylist())
-    named = [name.removeprefix(PROBABILITY) for file in files for name in file.probabilities]
+    named = {_label(name.removeprefix(PROBABILITY)) for file in files for name in file.probabilities}
     if task != "binary":
-        return tuple(sorted(known.union(map(_label, named)), key=_in_order))
+        classes = tuple(sorted(known | named, key=_in_order))
+        return (*classes, _stranger(classes)) if any(strangers(file, classes) for file in files) else classes
     if len(known) > _BINARY:
         raise DataError(
             f"expected two classes in y_true of a binary task, got {_listed(known)}. "
@@ -60,10 +71,11 @@ def classes_of(task: Task, truth: pa.Array, files: Sequence[PredictionFile], pos
     if positive is not None:
         known.add(_label(positive))
     # A window may happen to hold one class only.
-    for name in (*map(_label, named), *map(_OPPOSITES.get, tuple(known)), "(other)"):
+    others = [name for name in _said(files, known) if positive is not None or frozenset((*known, name)) in _POSITIVE]
+    for name in (*sorted(named), *others, *map(_OPPOSITES.get, tuple(known)), _STRANGER):
         if len(known) < _BINARY and name is not None:
             known.add(name)
-    yes = next((name for name in _POSITIVE if name in known), None) if positive is None else _label(positive)
+    yes = _positive(known, named) if positive is None else _label(positive)
     if yes is None or len(known) > _BINARY:
         wanted = "one of them" if positive is None else f"{positive!r} among them"
         raise ConfigError(
@@ -89,13 +101,23 @@ def answers_of(file: PredictionFile, task: Task, classes: tuple[str, ...], truth
         raise Unfit("lack the column y_pred, or p_<class> for each class")
     if file.probabilities:
         probabilities = _probabilities(file, task, classes, set(pc.unique(truth).to_pylist()))
-        decided = _decided(file, classes) if "y_pred" in file.names else None
+        decided = _decided(file, task, classes) if "y_pred" in file.names else None
         return Answers(probabilities.argmax(axis=1).astype(float) if decided is None else decided, probabilities)
-    decided = _decided(file, classes, scores=task == "binary")
+    decided = _decided(file, task, classes, scores=task == "binary")
     if decided is not None:
         return Answers(decided)
     score = file.numbers("y_pred")
     return Answers((score > 0.5).astype(float), np.column_stack([1 - score, score]))  # noqa: PLR2004  the likelier one
+
+
+def strangers(file: PredictionFile, classes: tuple[str, ...]) -> list[str]:
+    """Labels in ``y_pred`` that are none of these classes, if others are; of a file that is all strange none."""
+    try:
+        said = set(pc.unique(file.labels("y_pred")).to_pylist()) if "y_pred" in file.names else set()
+    except Unfit:
+        # Whoever reads the answers is told.
+        return []
+    return sorted(said - set(classes), key=_in_order) if said & set(classes) else []
 
 
 def numbered(labels: pa.Array, classes: tuple[str, ...]) -> Floats:
@@ -104,13 +126,38 @@ def numbered(labels: pa.Array, classes: tuple[str, ...]) -> Floats:
     return np.asarray(pc.cast(found, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _decided(file: PredictionFile, classes: tuple[str, ...], *, scores: bool = False) -> Floats | None:
+def _stranger(classes: tuple[str, ...]) -> str:
+    name = _STRANGER
+    while name in classes:
+        name = f"({name})"
+    return name
+
+
+def _said(files: Sequence[PredictionFile], known: set[str]) -> list[str]:
+    """The one other class that models name, where no probability can be meant."""
+    said: set[str] = set()
+    for file in files:
+        if "y_pred" in file.names and not file.probabilities and not _are_probabilities(file):
+            with contextlib.suppress(Unfit):
+                said |= set(pc.unique(file.labels("y_pred")).to_pylist())
+    return list(said - known) if len(said - known) == 1 else []
+
+
+def _positive(known: set[str], named: set[str]) -> str | None:
+    alone = next(iter(named)) if len(named) == 1 else None
+    return _POSITIVE.get(frozenset(known), alone if alone in known else None)
+
+
+def _decided(file: PredictionFile, task: Task, classes: tuple[str, ...], *, scores: bool = False) -> Floats | None:
     """Numbers of the classes that ``y_pred`` names; None where it is the probability of the positive one."""
     labels = file.labels("y_pred")
     numbers = numbered(labels, classes)
     strange = np.isnan(numbers)
     if not strange.any():
         return numbers
+    if task == "multiclass" and not strange.all():
+        # The last class stands for them, see `classes_of`.
+        return np.where(strange, len(classes) - 1.0, numbers)
     if scores and _are_probabilities(file):
         return None
     rows = file.row_id.filter(pa.array(strange))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mlops.errors import DataError
-from airflow_mlops.gate.reading.answers import CLASSIFICATION, answers_of, classes_of, numbered
+from airflow_mlops.gate.reading.answers import CLASSIFICATION, answers_of, classes_of, numbered, strangers
 from airflow_mlops.gate.reading.file import PredictionFile, Unfit, UnreadableFile, read_file, some, words
 from airflow_mlops.gate.rows import Answers, Floats, PairedPredictions, UnusablePredictions
 from airflow_mlops.project.gate_spec import Task
@@ -65,7 +65,8 @@ def read_paired(
     Returns
     -------
     PairedPredictions or UnusablePredictions
-        In the order of the truth's rows.
+        In the order of the truth's rows. Of several classes a label that nothing else knows is a wrong answer, with a
+        warning; a file that names no known class at all cannot be used.
 
     Raises
     ------
@@ -75,13 +76,14 @@ def read_paired(
         If nothing says which class is the positive one.
     """
     own = truth == challenger
+    given = champion is not None
     names = tuple(dict.fromkeys((*columns, _NIGHT)))
     try:
         true = _Truth(_file(truth, task, names, required=("row_id", "y_true")), task, expected_rows)
         kept = {name: words(true.file.texts(name)) for name in names if name in true.file.names}
     except Unfit as fault:
         if own:
-            return UnusablePredictions(f"the challenger's predictions {fault}")
+            return UnusablePredictions(f"the challenger's predictions {fault}", champion_given=given)
         raise DataError(
             f"expected the truth of each row once, with row_id and y_true; the rows of {truth} {fault}. "
             "Give a file that can be judged by."
@@ -94,13 +96,13 @@ def read_paired(
         classes = true.classes([new, *files], positive)
         said = true.answers(new, classes, also)
     except Unfit as fault:
-        return UnusablePredictions(f"the challenger's predictions {fault}")
+        return UnusablePredictions(f"the challenger's predictions {fault}", champion_given=given)
     answered = (
         _tried(lambda: true.answers(standing, classes, also)) if isinstance(standing, PredictionFile) else standing
     )
     if own and isinstance(answered, _OtherRows):
         return UnusablePredictions(
-            f"the two models were not given the same rows: the champion's predictions {answered}"
+            f"the two models were not given the same rows: the champion's predictions {answered}", champion_given=given
         )
     return PairedPredictions(
         task=task,
@@ -111,6 +113,7 @@ def read_paired(
         champion_fault=f"the champion's predictions {answered}" if isinstance(answered, Unfit) else None,
         classes=classes,
         columns=kept,
+        warnings=true.warnings(new, said, classes),
     )
 
 
@@ -161,6 +164,15 @@ class _Truth:
         said = answers_of(file, self.task, classes, self._labels)
         chances = said.probabilities
         return Answers(said.values[places], None if chances is None else chances[places])
+
+    def warnings(self, file: PredictionFile, said: Answers, classes: tuple[str, ...]) -> tuple[str, ...]:
+        """What a challenger says that is no fault, but should be looked at."""
+        strange = strangers(file, classes) if self.task == "multiclass" else []
+        rows = int((said.values == len(classes) - 1).sum()) if strange else 0
+        if not rows:
+            return ()
+        told = f"the challenger answers {rows} rows with labels that these truths do not hold, such as {strange[0]!r}"
+        return (f"{told}: each counts as wrong",)
 
     def _places(self, file: PredictionFile, also: pa.Array) -> npt.NDArray[np.int64]:
         if file is self.file:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,31 +13,37 @@ from scipy import special
 from airflow_mlops.gate.evidence import Design, Evidence, Question
 from airflow_mlops.gate.rows import Floats, PairedPredictions
 from airflow_mlops.gate.statistics.delong import SquareAndAdd, areas
-from airflow_mlops.gate.statistics.inference import Inference, MostCautious
+from airflow_mlops.gate.statistics.figures import Figures, estimate_of
+from airflow_mlops.gate.statistics.inference import Folded, Inference, MostCautious
 from airflow_mlops.gate.statistics.mcnemar import McNemar, Tango
-from airflow_mlops.gate.statistics.metrics import Sums, load_metric, metric_value
+from airflow_mlops.gate.statistics.metrics import load_metric
 from airflow_mlops.gate.statistics.own import own_value
 from airflow_mlops.gate.statistics.resampled import (
     Resampled,
     beside,
-    relative_difference,
     resampled_function,
     resampled_metrics,
 )
 from airflow_mlops.gate.statistics.sample import Sample
+from airflow_mlops.gate.statistics.shares import PROPORTIONS, AtLeastPoisson, Discordant, largest_step
 from airflow_mlops.gate.statistics.student import StudentT
-from airflow_mlops.project.gate_spec import RuleSpec
+from airflow_mlops.gate.statistics.units import singular
 
 __all__ = ["measure"]
 
 _POWER = 0.8
 
 
-def measure(predictions: PairedPredictions, questions: Sequence[Question], *, design: Design) -> list[Evidence]:
+def measure(predictions: PairedPredictions, questions: Iterable[Question], *, design: Design) -> list[Evidence]:
     """Measure a challenger, alone or against the champion on the same rows.
 
-    - accuracy, rows drawn by themselves: Tango's score test; superior: exact McNemar (mid-p) besides. Clusters: what
+    - Proportions (accuracy, recall, false_positive_rate, selection_rate, hit_rate), rows or queries drawn by
+      themselves: Tango's score test of those that count; superior: exact McNemar (mid-p) besides. Clusters: what
       everything else has, and Tango's with their design effect.
+    - Other metrics of shares (balanced_accuracy, f1, precision, ndcg, mrr): what everything else has, with no less
+      spread than a difference at the bound has by itself (``shares.AtLeastPoisson``).
+    - coverage_error: both signs of both models' (``inference.Folded``). ece is not compared: its bias depends on the
+      model, and favours whichever is worse calibrated.
     - auc: DeLong, of clusters the jackknife (Obuchowski); against a champion the more cautious of it and of the bounds
       of each area.
     - everything else: the more cautious of Student's t on the jackknife and the BCa bootstrap, over units; a share of
@@ -47,7 +53,7 @@ def measure(predictions: PairedPredictions, questions: Sequence[Question], *, de
     ----------
     predictions : PairedPredictions
         Truth and predictions.
-    questions : sequence of Question
+    questions : iterable of Question
         Of one call, those about the same rows see the same draws.
     design : Design
         Level, resamples, seed, and what is drawn together.
@@ -65,6 +71,7 @@ def measure(predictions: PairedPredictions, questions: Sequence[Question], *, de
     Examples
     --------
     >>> from airflow_mlops.gate.rows import Answers
+    >>> from airflow_mlops.project.gate_spec import RuleSpec
     >>> rng = np.random.default_rng(0)
     >>> y_true, noise = rng.normal(200, 50, 480), rng.normal(0, 1, (2, 480))
     >>> rows = PairedPredictions(
@@ -73,111 +80,52 @@ def measure(predictions: PairedPredictions, questions: Sequence[Question], *, de
     >>> rule = RuleSpec(metric="rmse", kind="non_inferior", margin=0.05)
     >>> [found] = measure(rows, [Question(rule)], design=Design())
     >>> f"{found.estimate:+.3f} ({found.low:+.3f} to {found.high:+.3f}) over {found.drawn}, p = {found.p_value:.4f}"
-    '-0.178 (-0.242 to -0.110) over 20 nights, p = 0.0009'
+    '-0.178 (-0.241 to -0.110) over 20 nights, p = 0.0002'
     """
     samples: dict[bytes | None, Sample] = {}
     cases = []
     for question in questions:
-        key = None if question.rows is None else np.packbits(question.rows).tobytes()
+        key = None if question.rows is None else question.rows.tobytes()
         if key not in samples:
             samples[key] = Sample.of(predictions, question.rows, design)
-        cases.append(_Case.of(question.rule, samples[key], predictions.champion_fault))
+        cases.append(Figures.of(question.rule, samples[key], predictions.champion_fault))
     resampled = _resampled(cases, design)
     return [_evidence(case, _inference(case, resampled.get(case), design), design.alpha) for case in cases]
 
 
-@dataclass(frozen=True, eq=False)
-class _Case:
-    """A question with its figures; ``why_not`` says what stands in the way of a test, if anything does."""
-
-    rule: RuleSpec
-    sample: Sample
-    sums: tuple[Sums, ...]
-    challenger: float
-    champion: float | None
-    estimate: float
-    why_not: str
-
-    @classmethod
-    def of(cls, rule: RuleSpec, sample: Sample, champion_fault: str | None) -> _Case:
-        if sample.y_true.size == 0 or rule.of_model:
-            why_not = "it is of the model, not of its answers" if rule.of_model else "there is no row"
-            return cls(rule, sample, (), math.nan, None, math.nan, why_not)
-        sums = tuple(part for model in sample.models if (part := sample.sums(rule, model)) is not None)
-        with np.errstate(all="ignore"):
-            figures = [part.value() for part in sums]
-        if not sums:
-            figures = [metric_value(rule, sample.y_true, model, classes=sample.classes) for model in sample.models]
-        champion = figures[1] if len(figures) > 1 else None
-        why_not = sample.fault or _why_not(rule, figures, champion_fault)
-        estimate = figures[0]
-        if rule.compares:
-            estimate = math.nan if why_not else float(_estimate_of(rule)(np.array(figures)))
-        return cls(rule, sample, sums, figures[0], champion, estimate, why_not)
-
-    @property
-    def compared(self) -> tuple[Sums, ...]:
-        """Sums of the models that the estimate is made of."""
-        return self.sums if self.rule.compares else self.sums[:1]
-
-    @property
-    def bound(self) -> float:
-        """What the rule holds the estimate against."""
-        if self.rule.kind == "absolute":
-            bound = self.rule.min if self.rule.higher else self.rule.max
-            return math.nan if bound is None else bound
-        margin = 0.0 if self.rule.kind == "superior" else self.rule.margin or 0.0
-        return -margin if self.rule.higher else margin
-
-    @property
-    def counts_rows(self) -> bool:
-        """Whether a test of right and wrong rows is at hand."""
-        return self.rule.metric == "accuracy" and self.rule.compares and self.sample.units.are_rows
-
-
-def _why_not(rule: RuleSpec, figures: Sequence[float], champion_fault: str | None) -> str:
-    if not math.isfinite(figures[0]):
-        return f"the challenger's {rule.metric} is not defined on these rows"
-    if not rule.compares:
-        return ""
-    if len(figures) == 1:
-        return champion_fault or "there is no champion"
-    if not math.isfinite(figures[1]):
-        return f"the champion's {rule.metric} is not defined on these rows"
-    if not rule.points and figures[1] == 0:
-        return f"the champion's {rule.metric} is 0, of which nothing is a share"
-    return ""
-
-
-def _estimate_of(rule: RuleSpec) -> Callable[[Floats], Floats]:
-    """What is made of the figures of one model, or of two."""
-    if not rule.compares:
-        return lambda figures: figures[..., 0]
-    return (lambda figures: figures[..., 0] - figures[..., 1]) if rule.points else relative_difference
-
-
-def _resampled(cases: Sequence[_Case], design: Design) -> dict[_Case, Resampled]:
+def _resampled(cases: Sequence[Figures], design: Design) -> dict[Figures, Resampled]:
     """Resample all metrics of the same rows at once."""
-    found: dict[_Case, Resampled] = {}
-    by_rows: dict[Sample, list[_Case]] = {}
+    found: dict[Figures, Resampled] = {}
+    by_rows: dict[Sample, list[Figures]] = {}
     for case in cases:
         if case.sums and not case.why_not and not case.counts_rows:
             by_rows.setdefault(case.sample, []).append(case)
     for sample, group in by_rows.items():
-        parts = [part for case in group for part in case.compared]
+        parts = [
+            part if part.signed is None or not case.rule.compares else replace(part, of_sums=part.signed)
+            for case in group
+            for part in case.compared
+        ]
         figures = iter(resampled_metrics(parts, sample.units, resamples=design.resamples, seed=design.seed))
         found |= {case: beside([next(figures) for _ in case.compared]) for case in group}
     return found
 
 
-def _inference(case: _Case, resampled: Resampled | None, design: Design) -> Inference:
+def _inference(case: Figures, resampled: Resampled | None, design: Design) -> Inference:
     rule, sample = case.rule, case.sample
     if case.why_not:
         return StudentT(case.estimate, math.nan, 0, case.why_not)
     if sample.units.degrees_of_freedom < 1:
-        return StudentT(case.estimate, math.nan, 0, f"no test: {_drawn(sample)} have no spread")
-    if case.counts_rows:
-        tango = Tango(*sample.discordant(), sample.y_true.size)
+        return StudentT(
+            case.estimate,
+            math.nan,
+            0,
+            f"no test: {_drawn(sample)} {'has' if sample.units.count == 1 else 'have'} no spread",
+        )
+    if case.champion == 0 and rule.compares and not rule.points:
+        return StudentT(0.0, 0.0, sample.units.degrees_of_freedom, "no test: neither model errs")
+    if (discordant := case.discordant) and case.counts_rows:
+        tango = Tango(discordant.gained, discordant.lost, discordant.counted)
         mcnemar = McNemar(tango.gained, tango.lost, tango.rows)
         return MostCautious((mcnemar, tango)) if rule.kind == "superior" else tango
     if rule.metric == "auc":
@@ -185,26 +133,58 @@ def _inference(case: _Case, resampled: Resampled | None, design: Design) -> Infe
     if resampled is None:
         resampled = resampled_function(_figures_of(case), sample.units, resamples=design.resamples, seed=design.seed)
     with np.errstate(all="ignore"):
-        # A figure that may be negative (of the user's own) has no share that can be tested undivided.
-        if rule.compares and not rule.points and not rule.own:
-            return resampled.share()
-        found = resampled.inference(_estimate_of(rule))
-    if rule.metric == "accuracy" and rule.compares:
-        return MostCautious((found, _clustered_tango(case, resampled)))
+        return _of_resampled(case, resampled)
+
+
+def _of_resampled(case: Figures, resampled: Resampled) -> Inference:
+    rule, discordant = case.rule, case.discordant
+    # A figure that may be negative (of the user's own) has no share that can be tested undivided.
+    if rule.compares and not rule.points and not rule.own:
+        return resampled.share()
+    if rule.compares and case.sums and case.sums[0].signed:
+        return _folded(case, resampled)
+    found = resampled.inference(estimate_of(rule))
+    if not rule.compares:
+        return found
+    student = resampled.student(estimate_of(rule))
+    if discordant and rule.metric in PROPORTIONS:
+        return MostCautious((found, _clustered_tango(discordant, student)))
+    if discordant and (step := largest_step(rule.metric, case.sums[1])):
+        return MostCautious((found, _at_least(student, step * discordant.per_unit)))
+    if student.standard_error == 0 and not case.sample.alike:
+        return replace(student, standard_error=math.nan, method="no test: no unit tells the models apart")
     return found
 
 
-def _clustered_tango(case: _Case, resampled: Resampled) -> Inference:
+def _clustered_tango(discordant: Discordant, student: StudentT) -> Inference:
     """Tango's test of rows that hang together: few of them are discordant, and t alone promotes 6 % at alpha = 5 %."""
-    gained, lost = case.sample.discordant()
-    rows = case.sample.y_true.size
-    of_rows = ((gained + lost) / rows - case.estimate**2) / rows
-    variance = resampled.student(_estimate_of(case.rule)).standard_error ** 2
-    design_effect = max(1.0, variance / of_rows) if of_rows > 0 else 1.0
-    return Tango(gained, lost, rows, design_effect, resampled.degrees_of_freedom)
+    gained, lost, counted = discordant.gained, discordant.lost, discordant.counted
+    of_rows = ((gained + lost) / counted - student.estimate**2) / counted
+    # Of one unit that differs, or none, nothing is known of how far units go together: each counts as one row.
+    design_effect = max(discordant.per_unit, student.standard_error**2 / of_rows if of_rows > 0 else 1.0)
+    return Tango(gained, lost, counted, design_effect, student.df)
 
 
-def _area_inference(case: _Case) -> Inference:
+def _at_least(student: StudentT, step: float) -> AtLeastPoisson:
+    return AtLeastPoisson(student.estimate, student.standard_error, student.df, step)
+
+
+def _folded(case: Figures, resampled: Resampled) -> Inference:
+    """Both signs of both models' figures; ``signed`` ones, of which the metric is the absolute value."""
+    discordant = case.discordant
+    together = 1.0 if discordant is None else discordant.per_unit
+    step = together / case.sample.y_true.size
+
+    def part(sign: float, other: float) -> Inference:
+        def summed(figures: Floats) -> Floats:
+            return np.asarray(sign * figures[..., 0] + other * figures[..., 1])
+
+        return MostCautious((resampled.inference(summed), _at_least(resampled.student(summed), step)))
+
+    return Folded([(part(sign, -sign), part(sign, sign)) for sign in (1.0, -1.0)])
+
+
+def _area_inference(case: Figures) -> Inference:
     sample = case.sample
     models = sample.models[:2] if case.rule.compares else sample.models[:1]
     scores = np.stack([model.probabilities[:, 1] for model in models if model.probabilities is not None])
@@ -222,17 +202,18 @@ def _area_inference(case: _Case) -> Inference:
     return MostCautious((delong, SquareAndAdd(pair, found.covariance, found.contrast_df, smaller_class)))
 
 
-def _figures_of(case: _Case) -> Callable[[npt.NDArray[np.intp]], Floats]:
+def _figures_of(case: Figures) -> Callable[[npt.NDArray[np.intp]], Floats]:
     metric, sample = load_metric(case.rule.metric), case.sample
     models = sample.models[:2] if case.rule.compares else sample.models[:1]
     return lambda rows: np.array([own_value(metric, sample.y_true[rows], model.values[rows])[0] for model in models])
 
 
 def _drawn(sample: Sample) -> str:
-    return f"{sample.units.count} {sample.units.noun}"
+    units = sample.units
+    return f"{units.count} {singular(units.noun) if units.count == 1 else units.noun}"
 
 
-def _evidence(case: _Case, inference: Inference, alpha: float) -> Evidence:
+def _evidence(case: Figures, inference: Inference, alpha: float) -> Evidence:
     rule, rows = case.rule, case.sample.y_true.size
     known = not case.why_not
     low, high = inference.bounds(alpha) if known else (math.nan, math.nan)
@@ -252,10 +233,11 @@ def _evidence(case: _Case, inference: Inference, alpha: float) -> Evidence:
         p_worse=away(case.bound) if known else None,
         least_difference=least,
         rows_needed=None if least is None or not rule.compares else _rows_needed(case, least),
+        alike=case.sample.alike,
     )
 
 
-def _least_difference(case: _Case, low: float, high: float, alpha: float) -> float | None:
+def _least_difference(case: Figures, low: float, high: float, alpha: float) -> float | None:
     """Distance from the bound that is shown in four of five cases: (quantile of the test + z) standard errors."""
     reach = case.estimate - low if case.rule.higher else high - case.estimate
     df = max(case.sample.units.degrees_of_freedom, 1)
@@ -263,7 +245,7 @@ def _least_difference(case: _Case, low: float, high: float, alpha: float) -> flo
     return least if math.isfinite(least) else None
 
 
-def _rows_needed(case: _Case, least: float) -> int | None:
+def _rows_needed(case: Figures, least: float) -> int | None:
     """Rows on which the distance that was seen is the least that is shown: errors shrink as the root of rows."""
     gap = case.estimate - case.bound if case.rule.higher else case.bound - case.estimate
     if gap <= 0:

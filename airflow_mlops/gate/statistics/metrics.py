@@ -76,11 +76,14 @@ class Sums:
         From totals of shape (..., n_sums) to the metric, shape (...); NaN where it is not defined.
     power : int
         The metric to this power is a mean over rows: 2 of rmse. A share of it is best tested there.
+    signed : callable or None
+        From totals to the figure whose absolute value the metric is, where noise in it would bias a comparison.
     """
 
     contributions: Floats
     of_sums: Callable[[Floats], Floats]
     power: int = 1
+    signed: Callable[[Floats], Floats] | None = None
 
     def value(self) -> float:
         """Give the metric over all its rows."""
@@ -134,7 +137,11 @@ def _r2(rows: Rows) -> Sums:
 
 def _coverage_error(rows: Rows) -> Sums:
     level = rows.rule.quantile or 0.5
-    return Sums(_counted(rows.y_true <= rows.answers.values), lambda sums: np.abs(_ratio(sums) - level))
+
+    def signed(sums: Floats) -> Floats:
+        return _ratio(sums) - level
+
+    return Sums(_counted(rows.y_true <= rows.answers.values), lambda sums: np.abs(signed(sums)), signed=signed)
 
 
 def _balanced_accuracy(rows: Rows) -> Sums:
@@ -161,8 +168,7 @@ def _mean_of_ratios(above: Floats, below: Floats) -> Floats:
 
 def _log_loss(rows: Rows) -> Floats:
     of_truth = rows.probabilities[np.arange(rows.y_true.size), rows.label]
-    # As sklearn does: certainty that is wrong costs 36, not infinity.
-    epsilon = np.finfo(np.float64).eps
+    epsilon = np.finfo(np.float64).eps  # As sklearn does: certainty that is wrong costs 36, not infinity.
     return -np.log(np.clip(of_truth, epsilon, 1 - epsilon))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -35,11 +37,13 @@ def load_metric(name: str) -> Callable[..., Any]:
     """
     module, _, function = name.replace(":", ".").rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), function)
-    except Exception as error:
+        # What it prints is not the gate's answer, and what it exits with is not its verdict.
+        with redirect_stdout(sys.stderr):
+            found = getattr(importlib.import_module(module), function)
+    except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"the metric {name!r} cannot be imported: {error}. Put its package where this process finds it, or name "
-            "one of the gate's own metrics."
+            f"the metric {name!r} cannot be imported: {_raised(error)}. Put its package where this process finds "
+            "it, or name one of the gate's own metrics."
         ) from error
     if not callable(found):
         raise ConfigError(f"expected a function under {name!r}, got {type(found).__name__}. Name a function.")
@@ -56,14 +60,19 @@ def own_value(metric: Callable[..., Any], y_true: Floats, y_pred: Floats) -> tup
     """
     try:
         # Copies: a function that sorts its arguments in place would change what is judged after it.
-        given = metric(y_true.copy(), y_pred.copy())
-    except Exception as error:  # noqa: BLE001  whatever it raises, the rule has no figure
-        return math.nan, f"the metric raised {type(error).__name__}: {error}"
+        with redirect_stdout(sys.stderr):
+            given = metric(y_true.copy(), y_pred.copy())
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it raises, the rule has no figure
+        return math.nan, f"the metric raised {_raised(error)}"
     try:
         value = float(np.asarray(given, dtype=np.float64).reshape(()))
     except (TypeError, ValueError):
         return math.nan, f"the metric gave {_shown(given)}, no number"
     return (value, "") if math.isfinite(value) else (math.nan, f"the metric gave {value}")
+
+
+def _raised(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _shown(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class Sample:
     fault: str = ""
 
     @classmethod
-    def of(cls, predictions: PairedPredictions, rows: npt.NDArray[np.bool_] | None, design: Design) -> Sample:
+    def of(cls, predictions: PairedPredictions, rows: npt.NDArray[np.intp | np.bool_] | None, design: Design) -> Sample:
         """Take the rows of a slice; None takes all."""
         within = slice(None) if rows is None else rows
         y_true = predictions.y_true[within]
@@ -59,7 +60,11 @@ class Sample:
         numbers = None if self.queries is None else np.unique(self.queries, return_inverse=True)[1]
         return metric_sums(Rows(rule, self.y_true, model, len(self.classes), numbers))
 
-    def discordant(self) -> tuple[int, int]:
-        """Rows that the challenger alone decides rightly, and rows that the champion alone does."""
-        challenger, champion = (model.values == self.y_true for model in self.models)
-        return int((challenger & ~champion).sum()), int((champion & ~challenger).sum())
+    @cached_property
+    def alike(self) -> bool:
+        """Whether both models gave the same answers: the same numbers, or probabilities; the same classes are few."""
+        if len(self.models) < 2:  # noqa: PLR2004  two models
+            return False
+        one, other = (model.values if model.probabilities is None else model.probabilities for model in self.models)
+        named = bool(self.classes) and bool(np.isin(one, (0.0, 1.0)).all() or one.ndim == 1)
+        return not named and one.shape == other.shape and bool((one == other).all())

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from airflow_mlops.gate.evidence import Design
 from airflow_mlops.gate.rows import PairedPredictions, Texts
 
-__all__ = ["Units", "drawn_units", "units_of_rows"]
+__all__ = ["Units", "drawn_units", "singular", "units_of_rows"]
 
 Numbers = npt.NDArray[np.intp]
 
@@ -56,6 +56,19 @@ class Units:
             return sums
         columns = [np.bincount(self.of_row, weights=column, minlength=self.count) for column in contributions.T]
         return np.stack(columns, axis=1)
+
+
+def singular(noun: str) -> str:
+    """One of the units.
+
+    Examples
+    --------
+    >>> singular("queries"), singular("values of city")
+    ('query', 'value of city')
+    """
+    first, _, rest = noun.partition(" ")
+    one = "query" if first == "queries" else first.removesuffix("s")
+    return f"{one} {rest}".rstrip()
 
 
 def drawn_units(predictions: PairedPredictions, design: Design) -> tuple[Texts | None, str] | str:

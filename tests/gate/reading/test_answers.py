@@ -76,6 +76,42 @@ def test_the_positive_class_may_be_named(read) -> None:
         read(NAMES, both, positive="maybe")
 
 
+ONE_OR_TWO = [1, 2, 1, 2, 2, 1]
+
+
+def test_of_one_and_two_nobody_knows_which_is_positive(read) -> None:
+    both = {"p_1": [1 - chance for chance in CHANCES], "p_2": CHANCES}
+    for prediction in (both, {"y_pred": ONE_OR_TWO}):
+        with pytest.raises(ConfigError, match=r"the classes are '1', '2'.*positive = "):
+            read(ONE_OR_TWO, prediction)
+        rows = read(ONE_OR_TWO, prediction, positive="2")
+        assert isinstance(rows, PairedPredictions)
+        assert (rows.classes, rows.y_true.tolist()) == (("1", "2"), [0, 1, 0, 1, 1, 0])
+    # Both models speak of one class alone: that is the one.
+    for name, classes in {"p_1": ("2", "1"), "p_2": ("1", "2")}.items():
+        rows = read(ONE_OR_TWO, {name: CHANCES}, {name: CHANCES})
+        assert isinstance(rows, PairedPredictions)
+        assert rows.classes == classes
+    with pytest.raises(ConfigError, match="the positive class"):
+        read(ONE_OR_TWO, {"p_1": CHANCES}, {"p_2": CHANCES})
+
+
+@pytest.mark.parametrize(("truth", "said"), [([-1, 1, -1, 1, 1, -1], None), ([1] * ROWS, [1, -1] * 3)])
+def test_one_beside_minus_one_is_positive(read, truth: list[int], said: list[int] | None) -> None:
+    rows = read(truth, {"y_pred": said or truth})
+    assert isinstance(rows, PairedPredictions)
+    assert rows.classes == ("-1", "1")
+    assert rows.y_true.tolist() == [(label + 1) / 2 for label in truth]
+
+
+def test_a_window_of_one_class_takes_the_other_from_the_answers(read) -> None:
+    rows = read([2] * ROWS, {"y_pred": ONE_OR_TWO}, positive="2")
+    assert isinstance(rows, PairedPredictions)
+    assert (rows.classes, rows.challenger.values.tolist()) == (("1", "2"), [0, 1, 0, 1, 1, 0])
+    # Nonsense is no class, and the challenger's.
+    assert isinstance(read([0] * ROWS, {"y_pred": [2.0, *CHANCES[1:]]}), UnusablePredictions)
+
+
 def test_the_probability_of_the_negative_class_alone_is_not_guessed_from(read) -> None:
     rows = read(NAMES, {"p_no": CHANCES}, positive="yes")
     assert rows == UnusablePredictions(
@@ -127,6 +163,35 @@ def test_classes_are_those_of_the_truth_and_of_the_predictions(read) -> None:
     assert np.array_equal(rows.champion.values, rows.y_true)
 
 
+def test_a_label_that_the_truth_does_not_hold_is_wrong_and_no_more(read) -> None:
+    """A set may hold no row of a rare class."""
+    rows = read(MANY, {"y_pred": ["10", "9", "d", "10", "e", "x"]}, {"y_pred": MANY}, task="multiclass")
+    assert isinstance(rows, PairedPredictions)
+    assert rows.classes == ("9", "10", "x", "(other)")
+    assert rows.challenger.values.tolist() == [1, 0, 3, 1, 3, 2]
+    assert rows.warnings == (
+        "the challenger answers 2 rows with labels that these truths do not hold, such as 'd': each counts as wrong",
+    )
+    rows = read(MANY, {"y_pred": MANY}, {"y_pred": [*MANY[:5], "d"]}, task="multiclass")
+    assert isinstance(rows, PairedPredictions)
+    assert rows.champion is not None
+    assert (rows.champion.values.tolist(), rows.warnings) == ([1, 0, 2, 1, 0, 3], ())
+
+
+def test_a_class_that_is_called_other_is_not_what_strangers_are(read) -> None:
+    names = ["(other)", "a", "b"] * 2
+    rows = read(names, {"y_pred": ["z", *names[1:]]}, task="multiclass")
+    assert isinstance(rows, PairedPredictions)
+    assert rows.challenger.values[0] != rows.y_true[0]
+    assert (rows.challenger.values[1:] == rows.y_true[1:]).all()
+
+
+def test_a_broken_champion_is_not_the_challengers_fault(read) -> None:
+    rows = read(MANY, {"y_pred": MANY}, {"y_pred": [None] * ROWS}, task="multiclass")
+    assert isinstance(rows, PairedPredictions)
+    assert "have no value in y_pred" in str(rows.champion_fault)
+
+
 THIRD = [1 / 3] * ROWS
 
 
@@ -134,7 +199,7 @@ THIRD = [1 / 3] * ROWS
     ("prediction", "says"),
     [
         ({}, "lack the column y_pred, or p_<class> for each class"),
-        ({"y_pred": ["9", "10", "x", "10", "9", "z"]}, "say 'z' in y_pred for rows 2011-03-05/5, which is no class"),
+        ({"y_pred": ["a", "b", "a", "b", "a", "z"]}, "say 'a' in y_pred for rows 2011-03-05/0, 2011-03-05/1"),
         ({"y_pred": [9.5] * ROWS}, "say '9.5' in y_pred"),
         ({"y_pred": [None] * ROWS}, "have no value in y_pred"),
         ({"p_9": THIRD, "p_10": THIRD}, "give no probability for 'x', which the truth holds"),

@@ -365,6 +365,8 @@ def test_credentials_are_lent_for_a_call_and_to_no_other_server(monkeypatch):
 def test_the_address_of_the_process_is_left_as_it_was(monkeypatch):
     import mlflow
 
+    # Whatever another test has set goes before the environment.
+    mlflow.set_tracking_uri(None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:7")
     with connect(monkeypatch, host="http://127.0.0.1:9")._translated("do it"):
         assert mlflow.get_tracking_uri() == "http://127.0.0.1:9"

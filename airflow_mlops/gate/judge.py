@@ -175,13 +175,15 @@ def _overall(required: list[Decision]) -> Decision:
 
 
 def _guards(spec: GateSpec, recent: PairedPredictions | None) -> list[RuleSpec]:
-    """What is asked of recent nights by each metric that required rules compare on golden ones only."""
+    """What is asked of recent nights, with the same margin, by metrics that rules compare on golden ones only."""
     compared = [rule for rule in spec.rules if rule.compares and not rule.of_model and rule.required]
     if recent is None or recent.champion is None:
         return []
     watched = {(rule.metric, rule.quantile, rule.k) for rule in compared if rule.on == "recent"}
     guards = [
-        rule.model_copy(update={"kind": "superior", "on": "recent", "slice": None, "levels": (), "margin": None})
+        rule.model_copy(
+            update={"kind": "non_inferior", "on": "recent", "slice": None, "levels": (), "margin": rule.margin or 0.0}
+        )
         for rule in compared
         if (rule.metric, rule.quantile, rule.k) not in watched
     ]

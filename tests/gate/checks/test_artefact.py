@@ -116,7 +116,7 @@ def onnx() -> bytes:
         b"{L" + (7).to_bytes(8, "big") + b"learner{}}",
         b"PAR1" + bytes(20) + b"PAR1",
     ],
-    ids=lambda data: repr(data[:12]),
+    ids=range(17),  # not the bytes: what packs files writes the time into them
 )
 def test_numbers_and_text_pass(folder: Path, data: bytes) -> None:
     result = verdict(folder, "model.bin", data)
@@ -250,6 +250,7 @@ def test_a_digest_lets_one_file_pass_and_no_other(folder: Path, harmful: bytes) 
         (safetensors() + zipped({"a.json": b"{}"}), "no known format"),
         (b"some text\n" + zipped({}), "no known format"),
     ],
+    ids=range(15),
 )
 def test_what_is_not_known_or_not_whole_is_refused(folder: Path, data: bytes, words: str) -> None:
     result = verdict(folder, "model.bin", data)

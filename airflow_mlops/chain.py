@@ -24,7 +24,7 @@ from airflow_mlops.records import (
     Verdict,
 )
 
-__all__ = ["Audit", "Chain", "LedgerFault", "NightOfChain", "audit", "chain_of"]
+__all__ = ["Audit", "Chain", "LedgerFault", "NightOfChain", "audit", "chain_of", "champion_manifest", "drift_before"]
 
 _KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in Record.__subclasses__() if kind is not Pointer}
 
@@ -110,6 +110,23 @@ def chain_of(ledger: Ledger, model: str) -> Chain:
         pointers=tuple(pointer for pointer in pointers if pointer is not None),
         nights=tuple(nights[night] for night in sorted(nights)),
     )
+
+
+def champion_manifest(ledger: Ledger, model: str) -> Manifest | None:
+    """Manifest of the model in service, or None before the first promotion."""
+    pointer = ledger.pointer(model, "champion")
+    if pointer is None:
+        return None
+    return ledger.read(Manifest, ledger.read(Verdict, pointer.to).manifest)
+
+
+def drift_before(ledger: Ledger, model: str, night: dt.date) -> Drift | None:
+    """Newest drift record of the last night before one; the others are not read."""
+    nights = {path.split("/")[3] for path in ledger.store.keys(f"records/{Drift.kind}/{model}/")}
+    before = max((other for other in nights if other < str(night)), default=None)
+    if before is None:
+        return None
+    return max(ledger.all(Drift, f"{model}/{before}/"), key=lambda drift: drift.recorded_at)
 
 
 def audit(ledger: Ledger) -> Audit:
@@ -210,6 +227,8 @@ def _blobs_of(record: Record) -> Iterator[str]:
         yield from (*record.code.files.values(), *record.artefact.files.values())
     elif isinstance(record, Verdict) and record.predictions_digest:
         yield record.predictions_digest
+    elif isinstance(record, Drift) and record.page:
+        yield record.page
     elif isinstance(record, Bento):
         yield record.archive_digest
 

@@ -185,6 +185,19 @@ class Ledger:
         self.store.put_file(_blob_path(digest), content)
         return digest
 
+    def blob(self, digest: str) -> bytes:
+        """Bytes of a small blob, proved by their digest.
+
+        Raises
+        ------
+        LedgerError
+            If it is not there.
+        TamperedRecord
+            If its bytes are not those that the digest names.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            return self.fetch_blob(digest, Path(scratch) / "blob").read_bytes()
+
     def fetch_blob(self, digest: str, target: Path) -> Path:
         """Copy a blob to ``target`` and prove its digest.
 

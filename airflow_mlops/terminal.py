@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -10,17 +10,27 @@ from rich.table import Table
 from rich.text import Text
 
 from airflow_mlops.chain import Chain, NightOfChain
-from airflow_mlops.records import Decision, Golden, RuleResult, short
+from airflow_mlops.records import Decision, DriftVerdict, Golden, RuleResult, short
 
 if TYPE_CHECKING:
+    from airflow_mlops.drift.compare import Comparison
     from airflow_mlops.gate import Judgement
+    from airflow_mlops.profile import Levels, Numbers, Profile
 
-__all__ = ["print_chain", "print_golden", "print_judgement"]
+__all__ = ["print_chain", "print_comparison", "print_golden", "print_judgement", "print_profile"]
 
 _FIGURES = ("rows", "challenger", "champion", "estimate", "interval", "bound", "p", "least difference", "rows needed")
 _FEWER = ("estimate", "interval", "bound")
 _WIDEST = 400
 _COLOURS = {Decision.PROMOTE: "green", Decision.HOLD: "yellow", Decision.REJECT: "red"}
+_ALARMS = {
+    DriftVerdict.STABLE: "green",
+    DriftVerdict.WATCH: "yellow",
+    DriftVerdict.DRIFT: "red",
+    DriftVerdict.INSUFFICIENT: "dim",
+}
+# Of very many features those that nothing is said of are in the JSON and on the page.
+_MOST_FEATURES = 40
 
 
 def print_golden(golden: Golden) -> None:
@@ -72,6 +82,52 @@ def print_judgement(judgement: Judgement) -> None:
     for warning in judgement.warnings:
         _print(f"warning: {warning}")
     _print(Text(judgement.decision, f"bold {_COLOURS[judgement.decision]}"))
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Show how far each feature lies from the reference, what changed, and the verdict as the last line."""
+    from airflow_mlops.drift.report import chance, figure
+
+    shown = ("wasserstein_sd", "ks", "total_variation", "psi")
+    heads = ("p", "wasserstein (sd)", "ks", "total variation", "psi")
+    table = _table("", "feature", *heads, "verdict")
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for feature in comparison.features[:_MOST_FEATURES]:
+        figures = [figure(feature.distances.get(name)) for name in shown]
+        table.add_row(
+            feature.feature, chance(feature.p_value), *figures, Text(feature.verdict, _ALARMS[feature.verdict])
+        )
+    _print(table)
+    if len(comparison.features) > _MOST_FEATURES:
+        _print(f"and {len(comparison.features) - _MOST_FEATURES} features more")
+    for reason in comparison.reasons:
+        _print(reason)
+    for note in comparison.notes:
+        _print(f"note: {note}")
+    _print(Text(comparison.verdict, f"bold {_ALARMS[comparison.verdict]}"))
+
+
+def print_profile(profile: Profile, *, title: str) -> None:
+    """Show a line for each column of a table."""
+    from airflow_mlops.drift.report import figure
+
+    table = _table(f"{title}: {profile.rows:,} rows", "column", "type", "nulls", "mean", "sd", "min", "max", "levels")
+    for name, column in profile.columns.items():
+        nulls = "0 %" if column.present == column.rows else f"{100 * (1 - column.present / column.rows):.2g} %"
+        table.add_row(name, profile.types.get(name, column.kind), nulls, *_described(column, figure))
+    _print(table)
+
+
+def _described(column: Numbers | Levels, figure: Callable[[float | None], str]) -> list[str]:
+    from airflow_mlops.profile import Levels
+
+    if not isinstance(column, Levels):
+        return [figure(value) for value in (column.mean, column.sd, column.low, column.high)] + [""]
+    seen = sorted(((count, name) for name, count in column.counts.items() if count), reverse=True)
+    distinct = len(seen) + column.other_levels
+    most = ", ".join(f"{name} {100 * count / column.present:.2g} %" for count, name in seen[:3])
+    return ["-", "-", "-", "-", f"{distinct:,}: {most}" if most else f"{distinct:,}"]
 
 
 def _rules(rules: Sequence[RuleResult], columns: Sequence[str]) -> Table:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from airflow_mlops.cli.check import check
+from airflow_mlops.cli.drift import drift_app
 from airflow_mlops.cli.gate import gate
 from airflow_mlops.cli.golden import golden_app
 from airflow_mlops.cli.options import BAD_INPUT, NO, OUTSIDE
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(gate)
+app.add_typer(drift_app, name="drift")
 app.add_typer(golden_app, name="golden")
 app.command()(chain)
 app.command()(verify_ledger)

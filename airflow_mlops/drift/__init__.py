@@ -1,4 +1,4 @@
-"""The last nights against the champion's training window.
+"""Whether something happened, and how the last nights lie to the champion's training window.
 
 >>> import numpy as np, pyarrow as pa
 >>> from airflow_mlops.profile import edges_of, merge, profile_table
@@ -14,14 +14,19 @@
 
 from __future__ import annotations
 
+from airflow_mlops.drift.compare import Comparison, compare
 from airflow_mlops.drift.decide import Detection, detect
 from airflow_mlops.drift.distance import column_distance, total_variation_distance, wasserstein_distance
+from airflow_mlops.drift.incident import follow
 from airflow_mlops.drift.learn import learn_limits
 
 __all__ = [
+    "Comparison",
     "Detection",
     "column_distance",
+    "compare",
     "detect",
+    "follow",
     "learn_limits",
     "total_variation_distance",
     "wasserstein_distance",

@@ -137,5 +137,5 @@ def _in_words(feature: FeatureDrift, reference: Numbers | Levels, current: Numbe
 
 
 def _new_levels(reference: Levels, current: Numbers | Levels) -> str:
-    new = sorted(set(current.counts) - set(reference.counts)) if isinstance(current, Levels) else []
+    new = sorted(set(current.novel) - set(reference.novel)) if isinstance(current, Levels) else []
     return f", never seen before: {', '.join(new[:5])}" if new else ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_mlops.ledger import Ledger
-    from airflow_mlops.store import Store
+    from airflow_mlops.store import Store, StoreOptions
 
 __all__ = ["StoreHook", "connection_of"]
 
@@ -80,18 +80,24 @@ class StoreHook(BaseHook):
             )
         return str(uri)
 
-    def open(self, uri: str | None = None) -> Store:
-        """Open the connection's store, or another address with its credentials."""
-        from airflow_mlops.store import StoreOptions, open_store
+    @property
+    def options(self) -> StoreOptions:
+        """What the connection says of a store beside its address."""
+        from airflow_mlops.store import StoreOptions
 
         extra = self.connection.extra_dejson
-        options = StoreOptions(
+        return StoreOptions(
             endpoint_url=extra.get("endpoint_url") or None,
             access_key_id=self.connection.login or None,
             secret_access_key=self.connection.password or None,
             region=extra.get("region") or None,
         )
-        return open_store(uri or self.uri, options)
+
+    def open(self, uri: str | None = None) -> Store:
+        """Open the connection's store, or another address with its credentials."""
+        from airflow_mlops.store import open_store
+
+        return open_store(uri or self.uri, self.options)
 
     def ledger(self) -> Ledger:
         """Open the chain of records."""

@@ -1,73 +1,107 @@
-"""Stage 2: the last nights against what the champion was trained on."""
+"""Stage 2: tonight among the nights before it, and the last nights against what the champion was trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.boundary import NIGHT
 from airflow_mlops.links import RecordLink, ReportLink
+from airflow_mlops.operators.performance import Witnesses, performance_opinions
+from airflow_mlops.operators.profiles import Profiler, baseline_of
 from airflow_mlops.operators.stage import StageOperator
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import datetime as dt
+
     from airflow.sdk import Context, XComArg
 
+    from airflow_mlops.drift.compare import Comparison
     from airflow_mlops.ledger import Ledger
     from airflow_mlops.profile import Profile
     from airflow_mlops.project import Project
-    from airflow_mlops.records import Baseline, Manifest, PartitionPin
-    from airflow_mlops.store import Store
+    from airflow_mlops.records import Baseline, Drift, Manifest, Opinion, PartitionPin, Quality
 
 __all__ = ["DetectDriftOperator", "RequestTrainingOperator"]
 
+# How the budget is shared out where performance is judged, too: half to the features, a quarter to each of the others.
+_SHARES = (0.5, 0.25)
+# The gravest first; that nothing can be said counts less than what is said.
+_SEVERITY = ("drift", "watch", "stable", "insufficient")
+# What is usual is learned from at most so many nights; more make no difference.
+_PAST_NIGHTS = 173
+
 
 class DetectDriftOperator(StageOperator):
-    """Compare the last ``window_nights`` good nights with the champion's training window.
+    """Judge a night by the nights before it, and hold the last ones against the champion's training window.
 
-    The task succeeds whatever the verdict is: drift is an answer. What follows from it is the next task's business.
+    The task succeeds whatever the verdict is: drift is an answer. What follows from it is the next task's business. A
+    fleet of models is ``DetectDriftOperator.partial(...).expand(project=[...])``.
 
     Parameters
     ----------
     project : str or Path
         Folder of the model project.
     night : str
-        ``YYYY-MM-DD``, the last night of the window.
+        ``YYYY-MM-DD``; the last good night up to it is judged.
+    profiles : sequence of str, optional
+        References of the profiles that make up the night, as mapped ``ProfileTableOperator`` tasks return them; by
+        default its file is read.
     """
 
-    template_fields: Collection[str] = (*StageOperator.template_fields, "night")
+    template_fields: Collection[str] = (*StageOperator.template_fields, "night", "profiles")
     operator_extra_links = (RecordLink(), ReportLink())
 
-    def __init__(self, *, project: str | Path, night: str = NIGHT, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        project: str | Path,
+        night: str = NIGHT,
+        profiles: Sequence[str] | XComArg | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(project=project, **kwargs)
         self.night = night
+        self.profiles = profiles
 
     def run_stage(self, context: Context) -> str:
         """Write the drift record of the night."""
-        from airflow_mlops.drift import detect
+        from airflow_mlops.chain import champion_manifest
         from airflow_mlops.nights import good_nights, parse_night
-        from airflow_mlops.profile import Profile, merge, profile_table
-        from airflow_mlops.records import Drift, DriftVerdict
 
         project, ledger = self.load()
-        data = self.open_data(project)
         night = parse_night(self.night)
         good = good_nights(ledger, project.name, until=night)
-        window = good[-project.spec.drift.window_nights :]
-        pins = tuple(record.partition for record in window)
         champion = champion_manifest(ledger, project.name)
+        if champion is None or not good:
+            drift = self._nothing_to_judge(context, project, ledger, night, good, champion)
+        else:
+            drift = self._judged(context, project, ledger, night, good, champion)
+        told = {"began": ". An incident began", "ended": ". The incident is over"}.get(drift.notice, "")
+        return self.leave(context, drift, f"{night} {drift.verdict}: {drift.reason}{told}", report=True)
+
+    def _nothing_to_judge(
+        self,
+        context: Context,
+        project: Project,
+        ledger: Ledger,
+        night: dt.date,
+        good: Sequence[Quality],
+        champion: Manifest | None,
+    ) -> Drift:
+        from airflow_mlops.records import Drift, DriftVerdict
+
+        window = good[-project.spec.drift.window_nights :]
         trainable = _trainable_nights(ledger, project, [record.partition for record in good])
-        stamp = self.stamp(context, *(record.ref for record in window))
-        if champion is None or not window:
-            needed = project.spec.training.min_nights
-            drift = Drift(
+        needed = project.spec.training.min_nights
+        return ledger.write(
+            Drift(
                 model=project.name,
                 night=night,
-                window=pins,
+                window=tuple(record.partition for record in window),
                 baseline=None,
                 verdict=DriftVerdict.INSUFFICIENT,
                 features=(),
@@ -76,68 +110,141 @@ class DetectDriftOperator(StageOperator):
                 f"{needed} are needed for the first training"
                 if champion is None
                 else f"no good night up to {night}",
-                **stamp,
-            )
-        else:
-            baseline = self._baseline(context, project, ledger, champion)
-            reference = Profile.from_json(baseline.profile)
-            current = merge(
-                profile_table(table, reference.edges) for table in (self._read(data, project, pin) for pin in pins)
-            )
-            found = detect(reference, current, baseline.limits, window_nights=project.spec.drift.window_nights)
-            drift = Drift(
-                model=project.name,
-                night=night,
-                window=pins,
-                baseline=baseline.ref,
-                verdict=found.verdict,
-                features=found.features,
-                wants_training=found.verdict is DriftVerdict.DRIFT,
-                reason=found.reason,
-                **{**stamp, "rests_on": (*stamp["rests_on"], baseline.ref)},
-            )
-        drift = ledger.write(drift)
-        return self.leave(context, drift, f"{night} {drift.verdict}: {drift.reason}", report=True)
-
-    def _read(self, data: Store, project: Project, pin: PartitionPin) -> Any:
-        from airflow_mlops.nights import pinned_file
-        from airflow_mlops.table import read_table
-
-        with TemporaryDirectory() as scratch:
-            return read_table(pinned_file(data, project, pin, Path(scratch)))
-
-    def _baseline(self, context: Context, project: Project, ledger: Ledger, champion: Manifest) -> Baseline:
-        import pyarrow as pa
-
-        from airflow_mlops.drift import learn_limits
-        from airflow_mlops.profile import edges_of, merge, profile_table
-        from airflow_mlops.records import Baseline
-
-        spec = project.spec.drift
-        columns = tuple(name for name in champion.features if name not in spec.ignore)
-        key = Baseline.key_of(project.name, champion.ref, columns, spec.window_nights, spec.false_alarms_per_year)
-        found = ledger.find(Baseline, key)
-        if found is not None:
-            return found
-        nights = _training_window(ledger, champion)
-        tables = list(_pinned_tables(ledger, nights, columns))
-        edges = edges_of(pa.concat_tables(tables, promote_options="permissive"), columns)
-        nightly: Sequence[Profile] = [profile_table(table, edges) for table in tables]
-        return ledger.write(
-            Baseline(
-                model=project.name,
-                manifest=champion.ref,
-                columns=columns,
-                nights=tuple(pin.night for pin in nights),
-                window_nights=spec.window_nights,
-                false_alarms_per_year=spec.false_alarms_per_year,
-                profile=merge(nightly).to_json(),
-                limits=learn_limits(
-                    nightly, window_nights=spec.window_nights, false_alarms_per_year=spec.false_alarms_per_year
-                ),
-                **self.stamp(context, champion.ref),
+                **self.stamp(context, *(record.ref for record in window)),
             )
         )
+
+    def _judged(
+        self,
+        context: Context,
+        project: Project,
+        ledger: Ledger,
+        night: dt.date,
+        good: Sequence[Quality],
+        champion: Manifest,
+    ) -> Drift:
+        from airflow_mlops.calibrate import Budget
+        from airflow_mlops.chain import drift_before
+        from airflow_mlops.drift import compare, detect, follow
+        from airflow_mlops.drift.performance import weighed
+        from airflow_mlops.profile import Profile, merge
+        from airflow_mlops.records import Channel, Drift, DriftVerdict, Opinion, sha256_digest
+
+        spec = project.spec.drift
+        window = good[-spec.window_nights :]
+        tonight = window[-1].partition
+        stamp = self.stamp(context, *(record.ref for record in window))
+        baseline, profiler = baseline_of(project, ledger, self.open_data(project), champion, stamp)
+        if self.profiles:
+            self._keep_merged(profiler, tonight, ledger)
+        in_window = {str(one.night): profiler.of_pinned(one.partition) for one in window}
+        usual = [
+            record.partition
+            for record in good[-_PAST_NIGHTS : -len(window)]
+            if spec.usual_since is None or record.night >= spec.usual_since
+        ]
+        before, gone = profiler.of_past(usual)
+        kept = before | in_window
+        profiles = {name: Profile.from_json(record.profile) for name, record in kept.items()}
+        current = profiles[str(tonight.night)]
+        past = {
+            name: one
+            for name, one in profiles.items()
+            if one is not current and (spec.usual_since is None or name >= str(spec.usual_since))
+        }
+        reference = Profile.from_json(baseline.profile)
+        shares = _SHARES if spec.performance else (1.0, 0.0)
+        witnesses = (
+            performance_opinions(
+                project,
+                ledger,
+                self.open_data(project),
+                champion,
+                good,
+                stamp,
+                Budget.of(shares[1] * spec.false_alarms_per_year),
+            )
+            if spec.performance
+            else Witnesses()
+        )
+        quiet = {str(date) for date in spec.expected}
+        comparison = compare(
+            reference,
+            current,
+            history=past,
+            name=str(tonight.night),
+            false_alarms_per_year=shares[0] * spec.false_alarms_per_year,
+            importance=witnesses.importance,
+            quiet=quiet,
+        )
+        far = detect(
+            reference,
+            merge(profiles[name] for name in in_window),
+            baseline.limits,
+            window_nights=spec.window_nights,
+        )
+        news = _news(comparison)
+        standing = drift_before(ledger, project.name, night)
+        of_features = weighed(
+            comparison.verdict, [change for one in comparison.features for change in one.changes], witnesses.importance
+        )
+        opinions = (
+            Opinion(channel=Channel.FEATURES, verdict=of_features, words="; ".join(comparison.reasons)),
+            *witnesses.opinions,
+        )
+        speaking = min(opinions, key=lambda one: _SEVERITY.index(one.verdict))
+        incident, notice = follow(
+            standing.incident if standing else None,
+            night,
+            speaking.verdict,
+            tuple(one.feature for one in news),
+            since=min((one.since for one in news if one.since), default=None),
+        )
+        is_far = far.verdict is DriftVerdict.DRIFT
+        worse = speaking.channel is Channel.REALISED and speaking.verdict is DriftVerdict.DRIFT
+        notes = [*comparison.notes, *witnesses.notes, *_of_gone(gone)]
+        page, lacking = _page(comparison, reference, current, past, baseline, tonight, ledger, quiet)
+        return ledger.write(
+            Drift(
+                model=project.name,
+                night=night,
+                window=tuple(record.partition for record in window),
+                baseline=baseline.ref,
+                verdict=speaking.verdict,
+                features=far.features,
+                wants_training=is_far or worse or (comparison.lasting and of_features is DriftVerdict.DRIFT),
+                reason=_reason(speaking, far.reason if is_far else "", len(window)),
+                far=far.verdict,
+                judged_by=comparison.judged_by,
+                past=sha256_digest(" ".join(str(record.ref) for record in kept.values()).encode()),
+                news=news,
+                opinions=opinions if spec.performance else (),
+                notes=(*notes, *lacking),
+                least_effect=comparison.least_effect,
+                incident=incident,
+                notice=notice,
+                page=page,
+                **{**stamp, "rests_on": (*stamp["rests_on"], baseline.ref)},
+            )
+        )
+
+    def _keep_merged(self, profiler: Profiler, tonight: PartitionPin, ledger: Ledger) -> None:
+        """Keep the parts' sum as the profile of the night."""
+        from airflow_mlops.errors import DataError
+        from airflow_mlops.profile import Profile, merge
+        from airflow_mlops.records import NightProfile, RecordRef
+
+        references = cast("Iterable[str]", self.profiles)
+        parts = [ledger.read(NightProfile, RecordRef.parse(str(ref))) for ref in references]
+        for part in parts:
+            if part.night != tonight.night or part.edges_digest != profiler.digest:
+                raise DataError(
+                    f"expected profiles of {tonight.night} in the bins of the champion's baseline, got {part.ref} of "
+                    f"{part.night}. Run the profile tasks of this run again."
+                )
+        whole = merge([Profile.from_json(part.profile) for part in parts])
+        # Parts of one night are one night.
+        profiler.keep(tonight, whole.model_copy(update={"parts": 1}))
 
 
 class RequestTrainingOperator(StageOperator):
@@ -171,16 +278,6 @@ class RequestTrainingOperator(StageOperator):
         return reference
 
 
-def champion_manifest(ledger: Ledger, model: str) -> Manifest | None:
-    """Manifest of the model in service, or None before the first promotion."""
-    from airflow_mlops.records import Manifest, Verdict
-
-    pointer = ledger.pointer(model, "champion")
-    if pointer is None:
-        return None
-    return ledger.read(Manifest, ledger.read(Verdict, pointer.to).manifest)
-
-
 def _trainable_nights(ledger: Ledger, project: Project, good: Sequence[PartitionPin]) -> int:
     """How many nights a training would find now: it takes neither the golden nor the recent ones."""
     from airflow_mlops.nights import split_nights
@@ -196,23 +293,64 @@ def _trainable_nights(ledger: Ledger, project: Project, good: Sequence[Partition
     return len(split.training)
 
 
-def _training_window(ledger: Ledger, champion: Manifest) -> list[PartitionPin]:
-    """Every good night of the time that the champion was trained on, also those held out for the gate.
+def _news(comparison: Comparison) -> tuple[Any, ...]:
+    import datetime as dt
 
-    What is usual in a week is learned from weeks without holes.
-    """
-    from airflow_mlops.records import Golden
+    from airflow_mlops.records import FeatureNews
 
-    golden = ledger.read(Golden, champion.golden).partitions
-    pins = {pin.night: pin for pin in (*golden, *champion.recent, *champion.snapshot)}
-    return [pins[night] for night in sorted(pins) if champion.snapshot[0].night <= night <= champion.night]
+    return tuple(
+        FeatureNews(
+            feature=one.feature,
+            verdict=one.verdict,
+            p_value=one.p_value if one.p_value is not None else 1.0,
+            words=one.words,
+            since=dt.date.fromisoformat(one.since) if one.since else None,
+        )
+        for one in comparison.features
+        if one.changes
+    )
 
 
-def _pinned_tables(ledger: Ledger, pins: Sequence[PartitionPin], columns: Sequence[str]) -> Iterator[pa.Table]:
-    from airflow_mlops.table import read_table
+def _reason(speaking: Opinion, far: str, window_nights: int) -> str:
+    told = speaking.words
+    if not far:
+        return told
+    return f"{told}. The last {window_nights} nights lie far from the champion's training window: {far}"
 
-    with TemporaryDirectory() as scratch:
-        for pin in pins:
-            path = ledger.fetch_blob(pin.digest, Path(scratch) / f"{pin.night}.parquet")
-            yield read_table(path, columns)
-            path.unlink()
+
+def _of_gone(gone: Sequence[str]) -> Iterable[str]:
+    if gone:
+        yield f"{len(gone)} past nights are not known any more, from {gone[0]} to {gone[-1]}: their data is gone"
+
+
+def _page(
+    comparison: Comparison,
+    reference: Profile,
+    current: Profile,
+    past: dict[str, Profile],
+    baseline: Baseline,
+    tonight: PartitionPin,
+    ledger: Ledger,
+    quiet: Collection[str],
+) -> tuple[str | None, Iterable[str]]:
+    """Digest of the page with its plots; where nothing can draw them, a note that says so."""
+    from airflow_mlops.drift.report import render_report
+    from airflow_mlops.errors import MissingExtra
+
+    facts = {"reference": str(baseline.manifest), "current": f"{tonight.night} {tonight.digest}"}
+    if past:
+        facts["history"] = f"{len(past)} nights, {next(iter(past))} to {list(past)[-1]}"
+    try:
+        page = render_report(
+            comparison,
+            reference=reference,
+            current=current,
+            title=f"{baseline.model}, {tonight.night}",
+            name=str(tonight.night),
+            history=past,
+            facts=facts,
+            quiet=quiet,
+        )
+    except MissingExtra as error:
+        return None, (f"no plots: {error}",)
+    return ledger.put_blob(page.encode()), ()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_mlops.errors import ConfigError
 from airflow_mlops.links import RecordLink, ReportLink
-from airflow_mlops.operators.drift import champion_manifest
 from airflow_mlops.operators.stage import StageOperator
 
 if TYPE_CHECKING:
@@ -50,6 +49,7 @@ class EvaluateGateOperator(StageOperator):
 
     def run_stage(self, context: Context) -> str:
         """Write the verdict, or find the one that stands."""
+        from airflow_mlops.chain import champion_manifest
         from airflow_mlops.operators.evidence import rules_digest_of
         from airflow_mlops.records import Manifest, RecordRef
 

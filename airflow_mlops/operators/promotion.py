@@ -13,7 +13,6 @@ from airflow_mlops.approval import objection
 from airflow_mlops.errors import Conflict, MLOpsError, RemoteRejected
 from airflow_mlops.links import MlflowRunLink, RecordLink, ReportLink, record_page
 from airflow_mlops.operators.approval import approval_of
-from airflow_mlops.operators.drift import champion_manifest
 from airflow_mlops.operators.stage import StageOperator
 
 if TYPE_CHECKING:
@@ -116,6 +115,8 @@ class PromoteModelOperator(StageOperator):
         self, context: Context, ledger: Ledger, verdict: Verdict, manifest: Manifest, pointer: Pointer | None
     ) -> None:
         """See that the champion is still the one that the challenger was judged against."""
+        from airflow_mlops.chain import champion_manifest
+
         champion = champion_manifest(ledger, verdict.model)
         if verdict.champion == (champion.ref if champion else None):
             return

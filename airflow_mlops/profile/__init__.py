@@ -5,7 +5,10 @@ Drift and quality live on profiles: the reference is never read again, and a win
 
 from __future__ import annotations
 
-from airflow_mlops.profile.summary import Levels, Numbers, Profile, merge
-from airflow_mlops.profile.tabulate import edges_of, profile_table
+from airflow_mlops.profile.bins import edges_of
+from airflow_mlops.profile.columns import Levels, Numbers
+from airflow_mlops.profile.gram import Gram
+from airflow_mlops.profile.summary import Edges, Profile, merge
+from airflow_mlops.profile.tabulate import profile, profile_table
 
-__all__ = ["Levels", "Numbers", "Profile", "edges_of", "merge", "profile_table"]
+__all__ = ["Edges", "Gram", "Levels", "Numbers", "Profile", "edges_of", "merge", "profile", "profile_table"]

@@ -1,106 +1,51 @@
-"""What is kept of a column, what is kept of a table, and how parts become a whole."""
+"""What is kept of a table, and how parts become a whole."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-import numpy as np
 from pydantic import Field
 
 from airflow_mlops.errors import DataError
-from airflow_mlops.records import Value
+from airflow_mlops.profile.columns import Levels, Numbers
+from airflow_mlops.profile.gram import Gram
+from airflow_mlops.records import Instant, Value
 
-__all__ = ["Levels", "Numbers", "Profile", "merge"]
+__all__ = ["Edges", "Profile", "merge"]
 
-
-class Numbers(Value):
-    """A numeric column: counts and sums in bins whose edges the baseline fixed.
-
-    Bin ``i`` holds ``edges[i - 1] <= x < edges[i]``; the first and the last bin are open (underflow, overflow).
-    ``nulls`` counts whatever is no finite number, ``deviation`` is the sum of squared deviations from the mean.
-    """
-
-    kind: Literal["numbers"] = "numbers"
-    edges: tuple[float, ...] = Field(min_length=1)
-    counts: tuple[int, ...]
-    sums: tuple[float, ...]
-    deviation: float
-    low: float | None
-    high: float | None
-    nulls: int
-
-    @property
-    def present(self) -> int:
-        """Rows with a finite number."""
-        return sum(self.counts)
-
-    @property
-    def rows(self) -> int:
-        """Rows, nulls among them."""
-        return self.present + self.nulls
-
-    @property
-    def mean(self) -> float:
-        """Mean of the numbers; NaN without any."""
-        return math.fsum(self.sums) / self.present if self.present else math.nan
-
-    @property
-    def sd(self) -> float:
-        """Standard deviation, in the column's unit; NaN without numbers."""
-        return math.sqrt(self.deviation / self.present) if self.present else math.nan
-
-
-class Levels(Value):
-    """A categorical column: how often each level was seen."""
-
-    kind: Literal["levels"] = "levels"
-    counts: dict[str, int]
-    nulls: int
-
-    @property
-    def present(self) -> int:
-        """Rows with a level."""
-        return sum(self.counts.values())
-
-    @property
-    def rows(self) -> int:
-        """Rows, nulls among them."""
-        return self.present + self.nulls
+Edges = dict[str, tuple[float, ...] | tuple[str, ...]]
+"""What a table is counted in: ascending edges of a numeric column, known levels of another one."""
 
 
 class Profile(Value):
-    """A table boiled down; ``parts`` counts the tables (nights) that were merged into it."""
+    """A table boiled down; ``parts`` counts the tables (nights) that were merged into it.
+
+    ``types`` holds what every column of the table is (``integer``, ``number``, ``text``, ``boolean``, ``time``, or
+    Arrow's own name of another), also of those that were not looked at; ``span`` the first and the last time.
+    """
 
     rows: int
     parts: int = 1
     columns: dict[str, Annotated[Numbers | Levels, Field(discriminator="kind")]]
+    gram: Gram | None = None
+    types: dict[str, str] = Field(default_factory=dict)
+    span: tuple[Instant, Instant] | None = None
 
     @property
-    def edges(self) -> dict[str, tuple[float, ...]]:
-        """The bins that another table must be profiled with to be compared; no edges: levels."""
-        return {name: column.edges if isinstance(column, Numbers) else () for name, column in self.columns.items()}
+    def edges(self) -> Edges:
+        """What another table must be counted in to be compared: bins of numbers, known levels."""
+        return {name: column.edges for name, column in self.columns.items()}
 
     @property
     def blank(self) -> Self:
         """The same columns without rows: merged with any profile it changes nothing but fills in lacking columns."""
-        columns = {
-            name: Levels(counts={}, nulls=0)
-            if isinstance(column, Levels)
-            else Numbers(
-                edges=column.edges,
-                counts=(0,) * len(column.counts),
-                sums=(0.0,) * len(column.sums),
-                deviation=0.0,
-                low=None,
-                high=None,
-                nulls=0,
-            )
-            for name, column in self.columns.items()
-        }
-        return type(self)(rows=0, parts=0, columns=columns)
+        return type(self)(
+            rows=0,
+            parts=0,
+            columns={name: column.blank for name, column in self.columns.items()},
+            gram=self.gram and self.gram.blank,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that ``json`` can write."""
@@ -115,7 +60,7 @@ class Profile(Value):
 def merge(profiles: Iterable[Profile]) -> Profile:
     """Profile of all the rows that several profiles saw, in whatever order they come.
 
-    A column that a part lacks counts as null there.
+    A column that a part lacks counts as null there; the Gram matrix keeps the columns that all parts have.
 
     Raises
     ------
@@ -137,37 +82,32 @@ def merge(profiles: Iterable[Profile]) -> Profile:
             "expected at least one profile to merge, got none. Hand over the profiles of a window of nights."
         )
     rows = sum(part.rows for part in parts)
-    names = dict.fromkeys(name for part in parts for name in part.columns)
+    grams = [part.gram for part in parts if part.gram is not None]
+    spans = [part.span for part in parts if part.span is not None]
     return Profile(
         rows=rows,
         parts=sum(part.parts for part in parts),
-        columns={name: _merged(name, parts, rows) for name in names},
+        columns={
+            name: _merged(name, [part.columns[name] for part in parts if name in part.columns], rows)
+            for name in dict.fromkeys(name for part in parts for name in part.columns)
+        },
+        gram=Gram.merged(grams) if len(grams) == len(parts) else None,
+        types={name: _type(name, parts) for name in dict.fromkeys(name for part in parts for name in part.types)},
+        span=(min(since for since, _ in spans), max(until for _, until in spans)) if spans else None,
     )
 
 
-def _merged(name: str, parts: Sequence[Profile], rows: int) -> Numbers | Levels:
-    columns = [part.columns[name] for part in parts if name in part.columns]
-    nulls = rows - sum(column.present for column in columns)
+def _merged(name: str, columns: Sequence[Numbers | Levels], rows: int) -> Numbers | Levels:
     numbers = [column for column in columns if isinstance(column, Numbers)]
     levels = [column for column in columns if isinstance(column, Levels)]
-    if len({column.edges for column in numbers}) + bool(levels) > 1:
+    if len({column.edges for column in numbers} | {frozenset(column.edges) for column in levels}) > 1:
         raise DataError(
             f"column {name!r}: expected profiles with the same edges, got {len(columns)} that differ. "
             "Profile every part with the edges of the reference."
         )
-    if levels:
-        return Levels(counts=dict(sum((Counter(column.counts) for column in levels), Counter())), nulls=nulls)
-    filled = [column for column in numbers if column.present]
-    present = sum(column.present for column in filled)
-    mean = math.fsum(total for column in filled for total in column.sums) / present if present else 0.0
-    return Numbers(
-        edges=numbers[0].edges,
-        counts=tuple(np.sum([column.counts for column in numbers], axis=0).tolist()),
-        # fsum is exact: the order in which nights arrive cannot show in the result.
-        sums=tuple(math.fsum(bin_sums) for bin_sums in zip(*(column.sums for column in numbers), strict=True)),
-        # The variance of a whole is that within its parts and that between their means (Chan, Golub & LeVeque 1983).
-        deviation=math.fsum(column.deviation + column.present * (column.mean - mean) ** 2 for column in filled),
-        low=min((column.low for column in filled if column.low is not None), default=None),
-        high=max((column.high for column in filled if column.high is not None), default=None),
-        nulls=nulls,
-    )
+    return Numbers.merged(numbers, rows=rows) if numbers else Levels.merged(levels, rows=rows)
+
+
+def _type(name: str, parts: Sequence[Profile]) -> str:
+    kinds = {kind for part in parts if name in part.types for kind in part.types[name].split(" or ")}
+    return " or ".join(sorted(kinds))

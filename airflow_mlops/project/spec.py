@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 from typing import Annotated, Literal, Self
@@ -52,17 +53,33 @@ class QualitySpec(Section):
 
 
 class DriftSpec(Section):
-    """How the last nights are compared with what the champion was trained on."""
+    """How a night is judged by the nights before it, and the last ones by what the champion was trained on."""
 
-    window_nights: int = Field(default=7, ge=1, le=366, description="Nights that are looked at together.")
+    window_nights: int = Field(
+        default=7, ge=1, le=366, description="Nights that are held together against the champion's training window."
+    )
     false_alarms_per_year: float = Field(
-        default=4.0,
+        default=0.73,
         gt=0,
-        le=366,
-        description="How many nights a year may be called drift when nothing happened.",
+        le=182,
+        description="How many nights a year may be called drift when nothing happened; five times as many watch.",
     )
     ignore: tuple[str, ...] = Field(
         default=(), strict=False, description="Features that move by the calendar alone, such as the month."
+    )
+    performance: Literal["accuracy", "f1", "auc", "log_loss", "brier", "mae", "rmse"] | None = Field(
+        default=None,
+        description="Also let the champion predict each night, and judge this: estimated, and realised with labels.",
+    )
+    expected: tuple[Annotated[dt.date, Field(strict=False)], ...] = Field(
+        default=(),
+        strict=False,
+        description="Nights that will be unusual, such as a holiday or a planned change: no alarms, nothing learned.",
+    )
+    usual_since: dt.date | None = Field(
+        default=None,
+        strict=False,
+        description="First night of a new normal, such as after a price change: what was before is not usual any more.",
     )
 
 

@@ -10,17 +10,22 @@ make records of one key, so that one of them is kept.
 
 from __future__ import annotations
 
-from airflow_mlops.records.model import Artefact, Golden, Manifest, Registration
-from airflow_mlops.records.night import (
+from airflow_mlops.records.drift import (
     Baseline,
-    CheckOutcome,
-    CheckResult,
+    Channel,
     Drift,
     DriftLimit,
     DriftVerdict,
     FeatureDrift,
-    Quality,
+    FeatureNews,
+    Incident,
+    NightProfile,
+    Notice,
+    Opinion,
+    Score,
 )
+from airflow_mlops.records.model import Artefact, Golden, Manifest, Registration
+from airflow_mlops.records.night import CheckOutcome, CheckResult, Quality
 from airflow_mlops.records.record import Instant, PartitionPin, Record, RecordRef, Value, sha256_digest, short
 from airflow_mlops.records.service import Bento, Deployment, Pointer
 from airflow_mlops.records.verdict import Approval, Decision, RuleResult, Verdict, WeakSpot
@@ -30,6 +35,7 @@ __all__ = [
     "Artefact",
     "Baseline",
     "Bento",
+    "Channel",
     "CheckOutcome",
     "CheckResult",
     "Decision",
@@ -38,9 +44,14 @@ __all__ = [
     "DriftLimit",
     "DriftVerdict",
     "FeatureDrift",
+    "FeatureNews",
     "Golden",
+    "Incident",
     "Instant",
     "Manifest",
+    "NightProfile",
+    "Notice",
+    "Opinion",
     "PartitionPin",
     "Pointer",
     "Quality",
@@ -48,6 +59,7 @@ __all__ = [
     "RecordRef",
     "Registration",
     "RuleResult",
+    "Score",
     "Value",
     "Verdict",
     "WeakSpot",

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
     from airflow_mlops.triggers import LookoutTrigger
 
-__all__ = ["DeploymentReadySensor", "GateVerdictSensor", "ModelAliasSensor", "PartitionSensor"]
+__all__ = ["DeploymentReadySensor", "DriftSensor", "GateVerdictSensor", "ModelAliasSensor", "PartitionSensor"]
 
 _DECISIONS = frozenset({"promote", "hold", "reject"})
+_VERDICTS = frozenset({"stable", "watch", "drift", "insufficient"})
 # The trigger ends the wait itself, at its own deadline; Airflow's is only there for a triggerer that is gone.
 _GRACE = timedelta(minutes=5)
 
@@ -142,6 +143,61 @@ class PartitionSensor(LookoutSensor):
         return PartitionTrigger(root=project.data_root, key=key, store_conn_id=self.store_conn_id, **when)
 
 
+class DriftSensor(LookoutSensor):
+    """Wait for what the drift check says of a night; returns the record's reference.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    night : str
+        ``YYYY-MM-DD``; the partition key of the run, or its logical date.
+    wanted : collection of str
+        Verdicts that go on: ``stable``, ``watch``, ``drift``, ``insufficient``. Any other ends the wait too: the task
+        fails, or skips with ``soft_fail``. By default every one goes on.
+    store_conn_id : str
+        Connection of type ``mlops_store``.
+
+    Raises
+    ------
+    ConfigError
+        If ``wanted`` names what is no verdict.
+    """
+
+    template_fields: Collection[str] = ("model", "night")
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        night: str = NIGHT,
+        wanted: Collection[str] = (),
+        store_conn_id: str = "mlops_store",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.night = night
+        self.wanted = _among(_VERDICTS, wanted, "verdicts", self.task_id)
+        self.store_conn_id = store_conn_id
+
+    def lookout(self, **when: float) -> LookoutTrigger:
+        """Look for the night's record."""
+        from airflow_mlops.nights import parse_night
+        from airflow_mlops.triggers import DriftVerdictTrigger
+
+        night = str(parse_night(self.night))
+        return DriftVerdictTrigger(model=self.model, night=night, store_conn_id=self.store_conn_id, **when)
+
+    def resume(self, context: Context, event: dict[str, Any]) -> str:
+        """Hand on the record's reference, if it says what is wanted."""
+        found = super().resume(context, event)
+        if self.wanted and found["verdict"] not in self.wanted:
+            kind = AirflowSkipException if self.soft_fail else AirflowFailException
+            raise kind(f"expected a night of {' or '.join(self.wanted)}, got {found['verdict']}: {found['drift']}.")
+        return str(found["drift"])
+
+
 class GateVerdictSensor(LookoutSensor):
     """Wait for the gate's verdict about a challenger; returns its reference.
 
@@ -179,15 +235,10 @@ class GateVerdictSensor(LookoutSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if unknown := sorted({wanted} if isinstance(wanted, str) else set(wanted) - _DECISIONS):
-            raise ConfigError(
-                f"expected decisions among {', '.join(sorted(_DECISIONS))} in `wanted` of {self.task_id}, got "
-                f"{', '.join(unknown)}. Give a list, such as ['promote']."
-            )
         self.model = model
         self.night = night
         self.manifest = manifest
-        self.wanted = tuple(wanted)
+        self.wanted = _among(_DECISIONS, wanted, "decisions", self.task_id)
         self.store_conn_id = store_conn_id
 
     def lookout(self, **when: float) -> LookoutTrigger:
@@ -275,3 +326,13 @@ class DeploymentReadySensor(LookoutSensor):
         from airflow_mlops.triggers import EndpointTrigger
 
         return EndpointTrigger(url=self.url, version=self.version or None, **when)
+
+
+def _among(known: Collection[str], wanted: Collection[str], what: str, task_id: str) -> tuple[str, ...]:
+    """The names that a user wants, if all of them are known."""
+    if unknown := sorted({wanted} if isinstance(wanted, str) else set(wanted) - set(known)):
+        raise ConfigError(
+            f"expected {what} among {', '.join(sorted(known))} in `wanted` of {task_id}, got "
+            f"{', '.join(unknown)}. Give a list, such as {[min(known)]}."
+        )
+    return tuple(wanted)

@@ -8,12 +8,15 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_mlops.polling import Ended, decide
+from airflow_mlops.triggers.watchers import AliasChangedTrigger, DriftTrigger
 
 __all__ = [
     "AliasChangedTrigger",
+    "DriftTrigger",
+    "DriftVerdictTrigger",
     "EndpointTrigger",
     "GateVerdictTrigger",
     "LookoutTrigger",
@@ -198,6 +201,42 @@ class GateVerdictTrigger(LookoutTrigger):
         return {"verdict": str(newest.ref), "decision": newest.decision.value}
 
 
+class DriftVerdictTrigger(LookoutTrigger):
+    """Wait for what the drift check says of a night.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    night : str
+        ``YYYY-MM-DD``.
+    store_conn_id : str
+        Connection of type ``mlops_store``.
+    """
+
+    arguments = (*LookoutTrigger.arguments, "model", "night", "store_conn_id")
+
+    def __init__(self, *, model: str, night: str, store_conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.night = night
+        self.store_conn_id = store_conn_id
+
+    @property
+    def waiting_for(self) -> str:
+        """The record."""
+        return f"the drift check of {self.model} of {self.night}"
+
+    def look(self) -> dict[str, str] | None:
+        """The newest record's reference and verdict, if there is one."""
+        from airflow_mlops.hooks.store import StoreHook
+        from airflow_mlops.records import Drift
+
+        records = StoreHook(self.store_conn_id).ledger().all(Drift, f"{self.model}/{self.night}/")
+        newest = max(records, key=lambda drift: drift.recorded_at, default=None)
+        return None if newest is None else {"drift": str(newest.ref), "verdict": newest.verdict.value}
+
+
 class EndpointTrigger(LookoutTrigger):
     """Wait until an endpoint is ready, and serves a version if one is named.
 
@@ -235,55 +274,3 @@ class EndpointTrigger(LookoutTrigger):
         if not answer.is_success or served is None:
             return None
         return str(served) if self.version in (None, served) else None
-
-
-class AliasChangedTrigger(BaseEventTrigger):
-    """Wake an asset whenever an MLflow alias names another version: for ``AssetWatcher(trigger=...)``.
-
-    A change that is made and undone between two looks, or while no triggerer runs, is not seen.
-
-    Parameters
-    ----------
-    model : str
-        Registered model.
-    alias : str
-        Its alias.
-    mlflow_conn_id : str
-        Connection of type ``mlflow``.
-    poll_seconds : float
-        Pause between two looks. (MLflow's own webhooks refuse private addresses, so the alias is polled.)
-    """
-
-    def __init__(
-        self, model: str, alias: str = "champion", mlflow_conn_id: str = "mlflow", poll_seconds: float = 30.0
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # Airflow has no annotation there
-        self.model = model
-        self.alias = alias
-        self.mlflow_conn_id = mlflow_conn_id
-        self.poll_seconds = poll_seconds
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give Airflow what it makes the trigger from again."""
-        names = ("model", "alias", "mlflow_conn_id", "poll_seconds")
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for every change; while MLflow is away, wait."""
-        from airflow_mlops.errors import RemoteError
-        from airflow_mlops.hooks.mlflow import MlflowHook
-
-        hook = MlflowHook(self.mlflow_conn_id)
-        known: str | None = None
-        started = False
-        while True:
-            try:
-                version = await asyncio.to_thread(hook.alias, self.model, self.alias)
-            except RemoteError as error:
-                # Also a refusal: a watcher that ends is never started again, and MLflow may change its mind.
-                self.log.warning("%s", error)
-            else:
-                if started and version != known:
-                    yield TriggerEvent({"model": self.model, "alias": self.alias, "version": version, "was": known})
-                known, started = version, True
-            await asyncio.sleep(self.poll_seconds)

@@ -13,11 +13,11 @@ __all__ = ["KINDS", "pointers_at", "references_in", "resting_on"]
 KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in Record.__subclasses__() if kind is not Pointer}
 
 _FOLLOWERS = {
-    "quality": ("drift", "manifest"),
+    "quality": ("profile", "score", "drift", "manifest"),
     "baseline": ("drift",),
     "drift": ("manifest",),
     "golden": ("manifest", "verdict"),
-    "manifest": ("registration", "baseline", "verdict"),
+    "manifest": ("registration", "baseline", "score", "verdict"),
     "verdict": ("approval", "bento", "deployment"),
     "bento": ("deployment",),
 }
@@ -57,5 +57,5 @@ def _candidates(ledger: Ledger, kind: str, record: Record) -> Iterator[str]:
     """Keys of a kind in the order of their names; of nights, those that are not before the record's own."""
     prefix = f"records/{kind}/{record.model}/"
     night = getattr(record, "night", None)
-    first = f"{prefix}{night}" if kind == "drift" and night else prefix
+    first = f"{prefix}{night}" if kind in ("profile", "score", "drift") and night else prefix
     return (path for path in ledger.store.keys(prefix) if path >= first)

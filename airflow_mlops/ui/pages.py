@@ -20,7 +20,7 @@ from airflow_mlops.chain import Chain, chain_of
 from airflow_mlops.errors import ConfigError, LedgerError, MLOpsError, RemoteError, TamperedRecord
 from airflow_mlops.hooks.store import StoreHook
 from airflow_mlops.ledger import Ledger
-from airflow_mlops.records import Deployment, Manifest, Record, Registration, Verdict, short
+from airflow_mlops.records import Deployment, Drift, Manifest, Record, Registration, Verdict, short
 from airflow_mlops.ui.access import ALL_DAGS, dags_of, may_read, require_access
 from airflow_mlops.ui.neighbours import KINDS, pointers_at, references_in, resting_on
 from airflow_mlops.ui.overview import is_known, models_of, overview_of
@@ -78,7 +78,7 @@ def show_model(request: Request, user: GetUserDep, model: str, nights: int = _NI
 
 @app.get("/records/{kind}/{key:path}")
 def show_record(request: Request, user: GetUserDep, kind: str, key: str, view: str = "record") -> Response:
-    """One record: what it says, what it rests on, what rests on it; or its report."""
+    """One record: what it says, what it rests on, what rests on it; or its report, or the page of plots behind that."""
     ledger = _ledger()
     record_kind = KINDS.get(kind)
     record = None
@@ -91,6 +91,8 @@ def show_record(request: Request, user: GetUserDep, kind: str, key: str, view: s
     if record is None:
         raise HTTPException(HTTPStatus.NOT_FOUND, f"There is no record {kind}/{key} in {ledger.store.uri}.")
     require_access(user, dags_of([record]))
+    if view == "page" and isinstance(record, Drift) and record.page:
+        return HTMLResponse(ledger.blob(record.page), headers=_HEADERS)
     heading: dict[str, Any] = {
         "record": record,
         "has_report": kind in _REPORTS,

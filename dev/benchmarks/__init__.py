@@ -1,1 +1,1 @@
-"""The parts of `dev/bench gate`."""
+"""The parts of `dev/bench`."""

@@ -14,7 +14,7 @@ from stream import write_night
 from airflow_mlops.ledger import Ledger
 from airflow_mlops.nights import quality_by_night
 from airflow_mlops.project import Project
-from airflow_mlops.records import Drift, Manifest, Verdict, short
+from airflow_mlops.records import Drift, DriftVerdict, Manifest, Verdict, short
 from demonstration.airflow_api import AirflowApi, Run
 from demonstration.timeline import Night, Split
 
@@ -95,7 +95,10 @@ class Player:
             line.quality_reason = "; ".join(f"{check.name}: {check.actual}" for check in record.faults)
         drifts = list(self.ledger.all(Drift, f"{self.project.name}/{line.night}/"))
         if drifts:
-            line.drift, line.drift_reason = drifts[-1].verdict.value, drifts[-1].reason
+            told = drifts[-1]
+            # Data that is far from the champion's training is learned from also where it is no news.
+            is_far = told.far is DriftVerdict.DRIFT and told.verdict is not DriftVerdict.DRIFT
+            line.drift, line.drift_reason = "far" if is_far else told.verdict.value, told.reason
         for manifest in self.ledger.all(Manifest, f"{self.project.name}/"):
             if manifest.night == line.night:
                 line.training = f"{len(manifest.snapshot)} nights, {manifest.key.rpartition('/')[2]}"

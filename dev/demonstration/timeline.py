@@ -21,6 +21,7 @@ _COLOURS = {
     "quarantined": "red",
     "stable": "green",
     "watch": "yellow",
+    "far": "yellow",
     "drift": "red",
     "promote": "green",
     "hold": "yellow",

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from airflow_mlops.drift import Detection, detect, learn_limits
+from airflow_mlops.errors import DataError
 from airflow_mlops.profile import Profile, edges_of, merge, profile_table
 from airflow_mlops.records import DriftLimit, DriftVerdict
 
@@ -111,7 +112,6 @@ def test_a_change_of_spread_is_told_from_a_move(champion: Champion, history: lis
         (lambda column: pa.nulls(len(column)), "f1 holds no usable value any more"),
         (lambda column: pa.array([math.nan] * len(column)), "f1 holds no usable value any more"),
         (lambda column: pa.array([math.inf] * len(column)), "f1 holds no usable value any more"),
-        (lambda column: pa.array(["warm"] * len(column)), "f1 holds no usable value any more"),
         (lambda column: 1000 * column.to_numpy(), "f1 changed shape by"),
         (lambda column: pa.array([None] * 12 + column.to_pylist()[12:]), "nulls 0% -> 50%"),
     ],
@@ -122,6 +122,13 @@ def test_what_is_unmistakable_is_drift(
     detection = champion.judge(changed(history[HISTORY:], "f1", change))
     assert detection.verdict is DriftVerdict.DRIFT
     assert reason in detection.reason
+
+
+def test_a_column_that_changed_its_type_is_an_error(champion: Champion, history: list[pa.Table]) -> None:
+    """Nobody can say how far text lies from numbers."""
+    text = changed(history[HISTORY:], "f1", lambda column: pa.array(["warm"] * len(column)))
+    with pytest.raises(DataError, match="column 'f1': expected numbers as in the reference, got text"):
+        champion.judge(text)
 
 
 def test_a_vanished_column_is_drift(champion: Champion, history: list[pa.Table]) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -35,6 +35,7 @@ def test_wasserstein_from_bins_is_that_of_the_rows_for_a_shift(seed: int) -> Non
     assert wasserstein_distance(reference, current) == pytest.approx(stats.wasserstein_distance(x, y), rel=0.01)
 
 
+@settings(deadline=None)  # two cores may be busy with other things
 @given(
     st.lists(st.integers(-5, 5), min_size=1, max_size=50),
     st.lists(st.integers(-5, 5), min_size=1, max_size=50),
@@ -47,6 +48,7 @@ def test_wasserstein_is_exact_for_few_levels(x: list[int], y: list[int]) -> None
     assert wasserstein_distance(reference, current) == pytest.approx(stats.wasserstein_distance(x, y), abs=1e-9)
 
 
+@settings(deadline=None)  # two cores may be busy with other things
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60), st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=60))
 def test_wasserstein_never_exceeds_that_of_the_rows_nor_falls_below_the_shift_of_means(
     x: list[float], y: list[float]
@@ -60,7 +62,7 @@ def test_wasserstein_never_exceeds_that_of_the_rows_nor_falls_below_the_shift_of
 
 def test_a_column_of_nulls_has_no_wasserstein_distance() -> None:
     reference, current = profiled([1.0, 2.0], [None, None])
-    with pytest.raises(DataError, match="column of nulls"):
+    with pytest.raises(DataError, match="nothing but nulls"):
         wasserstein_distance(reference, current)
     assert column_distance(reference, current, scale=1.0) == 1.0
 

@@ -94,7 +94,7 @@ def test_a_worker_killed_while_training_and_its_training_killed_after_that(stand
     stand.over(stand.trigger("quality", night))
     assert stand.follow("drift", night).state == "success"
     drift = _drift(stand, night)
-    assert drift.verdict is DriftVerdict.DRIFT, drift.reason
+    assert drift.far is DriftVerdict.DRIFT, drift.reason
     training = stand.training()
     [retrain] = stand.runs("retrain", night)
     worker = stand.in_state(retrain, "train_model", "running")["pid"]
@@ -150,7 +150,7 @@ def test_a_night_triggered_twice_at_once_and_once_more(stand):
     assert stand.chain(night) == chain
     # The window is now held against the new champion: that drift record is new, everything else stands.
     new = stand.records().keys() - before.keys()
-    assert {path.partition("/")[0] for path in new} <= {"drift", "baseline"}
+    assert {path.partition("/")[0] for path in new} <= {"drift", "baseline"}, new.keys()
     assert {path: content for path, content in stand.records().items() if path in before} == before
 
 

@@ -8,12 +8,26 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from stream import generated_hours, write_night
 
 from airflow_mlops.operators.drift import DetectDriftOperator, RequestTrainingOperator
+from airflow_mlops.operators.profiles import ProfileTableOperator
 from airflow_mlops.operators.promotion import PromoteModelOperator
-from airflow_mlops.records import Baseline, CheckOutcome, Drift, DriftVerdict, RecordRef
+from airflow_mlops.profile import Profile
+from airflow_mlops.records import (
+    Baseline,
+    Channel,
+    CheckOutcome,
+    Drift,
+    DriftVerdict,
+    NightProfile,
+    Notice,
+    RecordRef,
+    Score,
+)
 
 LAST = dt.date(2025, 2, 18)
+HISTORY = [LAST - dt.timedelta(days=index) for index in range(17, -1, -1)]
 NEW = [LAST + dt.timedelta(days=index + 1) for index in range(3)]
 
 
@@ -68,12 +82,74 @@ def test_the_baseline_is_made_once(served):
 @pytest.mark.slow
 def test_a_shift_is_drift_and_asks_for_training(served):
     assert not detect(served).wants_training
+    found = []
     for night in NEW:
         served.arrive(night, temp=0.5)
-    drift = detect(served, NEW[-1])
-    assert drift.verdict is DriftVerdict.DRIFT
-    assert drift.wants_training
-    assert max(drift.features, key=lambda one: one.distance / one.limit.drift).feature == "temp"
+        found.append(detect(served, night))
+    assert [drift.verdict for drift in found] == [DriftVerdict.DRIFT] * 3
+    assert [drift.notice for drift in found] == [Notice.BEGAN, Notice.NONE, Notice.NONE]
+    last = found[-1]
+    assert last.wants_training
+    assert last.far is DriftVerdict.DRIFT
+    assert max(last.features, key=lambda one: one.distance / one.limit.drift).feature == "temp"
+    assert [(one.feature, one.since) for one in last.news] == [("temp", NEW[0])]
+    assert last.incident.began == NEW[0]
+    assert last.judged_by == "history"
+    assert b"<svg" in served.ledger.store.get(f"blobs/sha256/{last.page.removeprefix('sha256:')}").data
+
+
+@pytest.mark.slow
+def test_an_expected_night_is_no_alarm(served):
+    served.configure(replace={"window_nights = 2": f"window_nights = 2\nexpected = [{NEW[0]}]"})
+    served.arrive(NEW[0], temp=0.5)
+    drift = detect(served, NEW[0])
+    assert drift.verdict is DriftVerdict.INSUFFICIENT
+    assert drift.news == ()
+    assert "was expected to be unusual" in drift.reason
+    assert drift.incident is None
+
+
+@pytest.mark.slow
+def test_past_nights_are_profiled_once_and_not_read_again(served):
+    """History costs nothing: with its profile in the ledger a past night may go."""
+    detect(served)
+    profiled = served.records()["profile"]
+    for night in HISTORY[:-2]:
+        served.file(night).unlink()
+    served.arrive(NEW[0])
+    drift = detect(served, NEW[0])
+    assert served.records()["profile"] == profiled + 1
+    assert drift.judged_by == "history"
+    assert not [note for note in drift.notes if "not known any more" in note]
+
+
+@pytest.mark.slow
+def test_a_night_in_parts_is_their_sum(served):
+    """Mapped over the parts of a night, and merged."""
+    import pyarrow.parquet as pq
+
+    served.arrive(NEW[0])
+    whole = pq.read_table(served.file(NEW[0]))
+    parts = []
+    for place in range(3):
+        part = served.home / f"part-{place}.parquet"
+        pq.write_table(whole[8 * place : 8 * place + 8], part)
+        parts.append(served.run(ProfileTableOperator, night=str(NEW[0]), part=str(part)))
+    drift = served.ledger.read(
+        Drift, RecordRef.parse(served.run(DetectDriftOperator, night=str(NEW[0]), profiles=parts))
+    )
+    (kept,) = [
+        one for one in served.ledger.all(NightProfile, f"bike_demand/{NEW[0]}/") if one.partition == drift.window[-1]
+    ]
+    assert Profile.from_json(kept.profile).rows == 24
+    served.arrive(NEW[1])
+    with pytest.raises(AirflowFailException, match="expected profiles of"):
+        served.run(DetectDriftOperator, night=str(NEW[1]), profiles=parts)
+
+
+def test_there_are_no_bins_before_the_first_champion(loop):
+    with pytest.raises(AirflowSkipException, match="no champion yet"):
+        loop.run(ProfileTableOperator, night=str(LAST))
 
 
 @pytest.mark.slow
@@ -99,9 +175,10 @@ def test_before_the_first_good_night_there_is_nothing_to_say(served):
 
 @pytest.mark.slow
 def test_a_window_that_changed_after_its_check_is_an_error(served):
-    served.file(LAST).write_bytes(served.file(dt.date(2025, 2, 1)).read_bytes())
+    served.arrive(NEW[0])
+    served.file(NEW[0]).write_bytes(served.file(LAST).read_bytes())
     with pytest.raises(AirflowFailException, match=r"as it was checked .* Run the quality DAG for this night again"):
-        detect(served)
+        detect(served, NEW[0])
 
 
 def test_the_same_window_twice_is_one_record(loop):
@@ -129,3 +206,52 @@ def test_request_skips_where_nothing_drifted(loop):
 def test_request_of_what_is_no_drift_record(loop, reference):
     with pytest.raises(AirflowFailException, match="LedgerError: expected a reference"):
         loop.run(RequestTrainingOperator, drift=reference)
+
+
+@pytest.mark.slow
+def test_a_champion_that_no_feature_betrays_is_found_out_by_its_labels(served):
+    """The features are as ever; what they mean is not."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    served.configure(replace={"window_nights = 2": 'window_nights = 2\nperformance = "mae"'})
+    hours = generated_hours(dt.date(2025, 2, 1), nights=60, seed=7)
+    nights = [LAST + dt.timedelta(days=day) for day in range(1, 22)]
+    for night in nights[:16]:
+        write_night(hours, night, served.data)
+        served.approve(night)
+    # Caught up with at once.
+    assert detect(served, nights[15]).verdict is not DriftVerdict.DRIFT
+    told: list[Drift] = []
+    for night in nights[16:]:
+        file = write_night(hours, night, served.data)
+        table = pq.read_table(file)
+        place = table.column_names.index("cnt")
+        pq.write_table(table.set_column(place, "cnt", pc.multiply(table["cnt"], 6)), file)
+        served.approve(night)
+        told.append(detect(served, night))
+    assert {opinion.channel for opinion in told[-1].opinions} == {Channel.FEATURES, Channel.REALISED}
+    # Seven nights of 24 rows were held out.
+    assert "no performance is estimated: expected at least 256" in " ".join(told[-1].notes)
+    drifted = [drift for drift in told if drift.verdict is DriftVerdict.DRIFT]
+    assert drifted
+    assert "realised mae" in drifted[0].reason
+    assert drifted[0].wants_training
+    assert drifted[0].opinions[0].verdict is not DriftVerdict.DRIFT
+    scores = list(served.ledger.all(Score, "bike_demand/"))
+    assert len(scores) == 21
+    assert set(scores[0].importance) == set(served.project.spec.features)
+    assert scores[0].importance == scores[-1].importance
+
+
+@pytest.mark.slow
+def test_a_champion_that_cannot_predict_the_night_is_a_note_and_not_a_failure(served):
+    import pyarrow.parquet as pq
+
+    served.configure(replace={"window_nights = 2": 'window_nights = 2\nperformance = "mae"'})
+    served.arrive(NEW[0])
+    pq.write_table(pq.read_table(served.file(NEW[0])).drop_columns(["temp"]), served.file(NEW[0]))
+    served.approve(NEW[0])
+    drift = detect(served, NEW[0])
+    assert drift.verdict is DriftVerdict.DRIFT
+    assert "performance is not known" in " ".join(drift.notes)

@@ -28,6 +28,7 @@ KINDS = [
         triggers.GateVerdictTrigger,
         {"model": "m", "manifest": None, "night": "2011-03-05", "store_conn_id": "mlops_store"},
     ),
+    (triggers.DriftVerdictTrigger, {"model": "m", "night": "2011-03-05", "store_conn_id": "mlops_store"}),
     (triggers.EndpointTrigger, {"url": "http://127.0.0.1:9", "version": "ab12"}),
 ]
 

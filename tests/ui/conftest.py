@@ -26,8 +26,11 @@ from airflow_mlops.records import (
     DriftLimit,
     DriftVerdict,
     FeatureDrift,
+    FeatureNews,
     Golden,
+    Incident,
     Manifest,
+    Opinion,
     PartitionPin,
     Quality,
     RecordRef,
@@ -150,8 +153,26 @@ class Month:
         if worst.verdict is DriftVerdict.STABLE:
             far = f"{worst.distance:.2f} of the {worst.limit.drift:.2f} that would be drift"
             reason = f"nothing unusual; farthest is {worst.feature} with {far}"
+        news: dict[str, object] = {}
+        if drifted:
+            words = "temp moved up by 0.9 sd: 0.5 -> 1.4; never seen before: '<b>hot</b>'"
+            since = FIRST + dt.timedelta(days=DRIFT_FROM)
+            news = {
+                "judged_by": "history",
+                "news": (FeatureNews(feature="temp", verdict="drift", p_value=0.0004, words=words, since=since),),
+                "opinions": (
+                    Opinion(
+                        channel="estimated", verdict="watch", words="rmse", estimate=51.0, expected=44.0, error=2.5
+                    ),
+                ),
+                "notes": ("as usual, but far from the reference: hum",),
+                "incident": Incident(features=("temp",), began=since, noticed=since, latest=night, followed=night),
+                "notice": "began" if night == since else "none",
+                "page": self.ledger.put_blob(b"<!doctype html><title>Drift</title><svg></svg>"),
+            }
         return self.ledger.write(
             Drift(
+                **news,
                 night=night,
                 window=window,
                 baseline=self.baseline.ref,

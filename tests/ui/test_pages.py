@@ -129,6 +129,24 @@ def test_reports_draw_what_they_report(visit, month: Path) -> None:
     assert "As it is written" in visitor.get(address(newest(month, Baseline), "report")).text
 
 
+def test_the_report_of_an_incident_tells_what_happened_and_leads_to_its_plots(visit, month: Path) -> None:
+    visitor = visit()
+    drift = next(one for one in Ledger(open_store(str(month))).all(Drift, "bike_demand/") if one.incident)
+    report = unescape(visitor.get(address(drift, "report")).text)
+    assert "Incident of temp: since 2011-01-25, noticed on 2011-01-25" in report
+    assert "temp moved up by 0.9 sd" in report
+    assert "estimated" in report
+    assert "as usual, but far from the reference: hum" in report
+    page = visitor.get(address(drift, "page"))
+    assert "<svg>" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert address(drift, "page") in links_of(visitor.get(address(drift, "report")))
+    # One without a page shows the record instead.
+    before = min(Ledger(open_store(str(month))).all(Drift, "bike_demand/"), key=lambda one: one.night)
+    assert "As it is written" in visitor.get(address(before, "page")).text
+    assert visit(readable=frozenset()).get(address(drift, "page")).status_code == 403
+
+
 def test_figures_that_are_not_finite_are_said_not_drawn(visit, own: Path) -> None:
     ledger = Ledger(open_store(str(own)))
     verdict, drift = newest(own, Verdict), newest(own, Drift)

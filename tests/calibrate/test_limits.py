@@ -4,24 +4,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from airflow_mlops.calibrate import nightly_probability, squeezed_variances, upper_limits
+from airflow_mlops.calibrate import upper_limits
+from airflow_mlops.calibrate.variance import squeezed_variances
 from airflow_mlops.errors import ConfigError
-
-
-def test_the_budget_is_shared_between_series() -> None:
-    single = nightly_probability(4, series=20)
-    assert 1 - (1 - single) ** 20 == pytest.approx(4 / 365)
-    assert nightly_probability(4, series=1) == pytest.approx(4 / 365)
-
-
-def test_a_budget_of_every_night_is_still_a_probability() -> None:
-    assert 0 < nightly_probability(5 * 366, series=3) < 1
-
-
-@pytest.mark.parametrize(("budget", "series"), [(0, 3), (-1, 3), (float("nan"), 3), (4, 0)])
-def test_a_budget_that_means_nothing_is_refused(budget: float, series: int) -> None:
-    with pytest.raises(ConfigError, match="false_alarms_per_year"):
-        nightly_probability(budget, series=series)
 
 
 @pytest.mark.parametrize("tail", [0.05, 0.01])

@@ -17,6 +17,7 @@ from airflow_mlops.records import (
     Drift,
     Golden,
     Manifest,
+    Notice,
     Pointer,
     Quality,
     Record,
@@ -24,7 +25,17 @@ from airflow_mlops.records import (
     Verdict,
 )
 
-__all__ = ["Audit", "Chain", "LedgerFault", "NightOfChain", "audit", "chain_of", "champion_manifest", "drift_before"]
+__all__ = [
+    "Audit",
+    "Chain",
+    "LedgerFault",
+    "NightOfChain",
+    "audit",
+    "chain_of",
+    "champion_manifest",
+    "drift_before",
+    "was_told",
+]
 
 _KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in Record.__subclasses__() if kind is not Pointer}
 
@@ -127,6 +138,14 @@ def drift_before(ledger: Ledger, model: str, night: dt.date) -> Drift | None:
     if before is None:
         return None
     return max(ledger.all(Drift, f"{model}/{before}/"), key=lambda drift: drift.recorded_at)
+
+
+def was_told(ledger: Ledger, model: str, night: dt.date, notice: Notice) -> bool:
+    """Whether a notice of a night was given already, or comes too late: a later night was judged without it."""
+    paths = ledger.store.keys(f"records/{Drift.kind}/{model}/")
+    if any(path.split("/")[3] > str(night) for path in paths):
+        return True
+    return any(one.notice is notice for one in ledger.all(Drift, f"{model}/{night}/"))
 
 
 def audit(ledger: Ledger) -> Audit:

@@ -115,7 +115,9 @@ def retrain_on_drift(
     with DAG(
         f"{name}_drift",
         schedule=PartitionedAssetTimetable(assets=assets.data),
-        description=f"Compare the last nights with what the champion of {name} was trained on",
+        description=f"Judge each night of {name} by those before it, and by what the champion was trained on",
+        # An incident is carried on from night to night.
+        max_active_runs=1,
         **common,
     ) as drift:
         detected = DetectDriftOperator(task_id="detect_drift", project=folder)

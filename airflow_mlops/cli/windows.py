@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from airflow_mlops.errors import DataError
+from airflow_mlops.errors import ConfigError, DataError
 
 __all__ = ["past_windows", "window_name"]
 
-_SUFFIXES = (".parquet", ".csv", ".csv.gz")
+_SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 def past_windows(sources: Sequence[str], *, current: str) -> list[tuple[str, str]]:
@@ -28,10 +29,18 @@ def past_windows(sources: Sequence[str], *, current: str) -> list[tuple[str, str
     ------
     DataError
         If there is no such file or folder, or nothing in it that is a table.
+    ConfigError
+        If two are named alike.
     """
     found = {place: window_name(place) for source in sources for place in _windows(source)}
     now = _resolved(current)
     named = sorted((name, place) for place, name in found.items())
+    for (name, one), (other_name, other) in itertools.pairwise(named):
+        if name == other_name:
+            raise ConfigError(
+                f"expected windows of different names, got {one} and {other}. Name them by their nights, such as "
+                "night=2011-03-05.parquet."
+            )
     if now in found:
         return [(name, place) for name, place in named if (name, place) < (found[now], now)]
     return named

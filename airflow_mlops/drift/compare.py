@@ -189,15 +189,18 @@ def _told_by_past(
     quiet: Collection[str],
 ) -> tuple[_Told | None, str | None]:
     """What the past says, or why it says nothing."""
-    found = changes(usual_of(history), current)
     past = past_of(history, current, name=name, quiet=quiet)
+    windows = [window for window in history if window not in quiet]
+    if not windows:
+        return None, "has no past but windows that were expected to be unusual"
+    found = changes(usual_of(history, past), current)
     judged = judge_by_past(past, found, budget=budget)
     judgement = judged.judgement
     if judgement.lacking:
         return None, judgement.lacking
     whole = DriftVerdict.DRIFT if judgement.drift else DriftVerdict.WATCH if judgement.watch else DriftVerdict.STABLE
     # A new level is what neither the reference nor any window held, not only the recent ones.
-    seen = merge([reference, *history.values()])
+    seen = merge([reference, *(history[window] for window in windows)])
     fresh = new_levels(seen, current)
     new = [
         one.model_copy(update={"unmistakable": True})
@@ -205,7 +208,6 @@ def _told_by_past(
         for one in column_changes(feature, seen.columns[feature], current.columns[feature])
         if one.kind is ChangeKind.NEW_LEVELS
     ]
-    windows = [window for window in history if window not in quiet]
     beyond = beyond_all_seen([history[window] for window in windows], current)
     plain = [
         one.model_copy(update={"unmistakable": True, "about": _BEYOND}) if _lies_beyond(one, beyond) else one

@@ -70,6 +70,9 @@ def follow(
     if incident is not None:
         if night <= incident.followed:
             return Follow(incident, Notice.NONE)
+        if incident.ended is None and (night - incident.followed).days > cooldown_nights:
+            # Nobody looked for longer than it is remembered.
+            incident = incident.model_copy(update={"ended": incident.followed})
         incident = incident.model_copy(update={"followed": night})
         if incident.ended is None:
             return _went_on(incident, verdict, features, calm_nights)
@@ -98,4 +101,4 @@ def _went_on(incident: Incident, verdict: DriftVerdict, features: tuple[str, ...
 def _same(incident: Incident, features: tuple[str, ...], cooldown_nights: int) -> bool:
     """Whether what comes back is what has just ended."""
     waited = incident.followed - (incident.ended or incident.latest)
-    return waited.days <= cooldown_nights and set(features) <= set(incident.features)
+    return waited.days <= cooldown_nights and bool(features) and set(features) <= set(incident.features)

@@ -23,6 +23,7 @@ DATE = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)")
 _A_WEEK = 7
 # What is usual is what the windows of the last eight weeks held.
 _USUAL = 56
+_FEW_ALIKE = 4
 _SERIES_OF = {
     ChangeKind.MEAN: "mean of {feature}",
     ChangeKind.UNIT: "mean of {feature}",
@@ -106,9 +107,15 @@ def past_of(
     return Past(names=tuple(names), series=nightly_series(laid), season=season, quiet=expected)
 
 
-def usual_of(history: Mapping[str, Profile]) -> Profile:
-    """What recent windows held together."""
-    return merge(list(history.values())[-_USUAL:])
+def usual_of(history: Mapping[str, Profile], past: Past) -> Profile:
+    """What recent windows held together: those of the same weekday, if there are some, so that words do not lie.
+
+    A Saturday that is higher than all Saturdays may still be lower than most days.
+    """
+    told = [name for name, quiet in zip(past.names[:-1], past.quiet, strict=False) if name and not quiet]
+    alike = set(past.names[-1 - past.season :: -past.season]) & set(told)
+    recent = [name for name in told if name in alike][-_USUAL // past.season :]
+    return merge([history[name] for name in (recent if len(recent) >= _FEW_ALIKE else told[-_USUAL:])])
 
 
 def judge_by_past(past: Past, found: Sequence[Change], *, budget: Budget) -> PastJudgement:

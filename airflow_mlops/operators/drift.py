@@ -92,10 +92,12 @@ class DetectDriftOperator(StageOperator):
         good: Sequence[Quality],
         champion: Manifest | None,
     ) -> Drift:
+        from airflow_mlops.chain import drift_before
         from airflow_mlops.records import Drift, DriftVerdict
 
         window = good[-project.spec.drift.window_nights :]
         trainable = _trainable_nights(ledger, project, [record.partition for record in good])
+        standing = drift_before(ledger, project.name, night)
         needed = project.spec.training.min_nights
         return ledger.write(
             Drift(
@@ -110,6 +112,7 @@ class DetectDriftOperator(StageOperator):
                 f"{needed} are needed for the first training"
                 if champion is None
                 else f"no good night up to {night}",
+                incident=standing.incident if standing else None,
                 **self.stamp(context, *(record.ref for record in window)),
             )
         )
@@ -124,11 +127,11 @@ class DetectDriftOperator(StageOperator):
         champion: Manifest,
     ) -> Drift:
         from airflow_mlops.calibrate import Budget
-        from airflow_mlops.chain import drift_before
+        from airflow_mlops.chain import drift_before, was_told
         from airflow_mlops.drift import compare, detect, follow
         from airflow_mlops.drift.performance import weighed
         from airflow_mlops.profile import Profile, merge
-        from airflow_mlops.records import Channel, Drift, DriftVerdict, Opinion, sha256_digest
+        from airflow_mlops.records import Channel, Drift, DriftVerdict, Notice, Opinion, sha256_digest
 
         spec = project.spec.drift
         window = good[-spec.window_nights :]
@@ -145,6 +148,7 @@ class DetectDriftOperator(StageOperator):
         ]
         before, gone = profiler.of_past(usual)
         kept = before | in_window
+        quiet = {str(date) for date in spec.expected}
         profiles = {name: Profile.from_json(record.profile) for name, record in kept.items()}
         current = profiles[str(tonight.night)]
         past = {
@@ -164,10 +168,10 @@ class DetectDriftOperator(StageOperator):
                 stamp,
                 Budget.of(shares[1] * spec.false_alarms_per_year),
             )
-            if spec.performance
+            # Of an expected night nobody says anything.
+            if spec.performance and str(tonight.night) not in quiet
             else Witnesses()
         )
-        quiet = {str(date) for date in spec.expected}
         comparison = compare(
             reference,
             current,
@@ -179,7 +183,7 @@ class DetectDriftOperator(StageOperator):
         )
         far = detect(
             reference,
-            merge(profiles[name] for name in in_window),
+            merge([profiles[name] for name in in_window if name not in quiet] or [reference.blank]),
             baseline.limits,
             window_nights=spec.window_nights,
         )
@@ -192,16 +196,22 @@ class DetectDriftOperator(StageOperator):
             Opinion(channel=Channel.FEATURES, verdict=of_features, words="; ".join(comparison.reasons)),
             *witnesses.opinions,
         )
-        speaking = min(opinions, key=lambda one: _SEVERITY.index(one.verdict))
+        verdict = min((one.verdict for one in opinions), key=_SEVERITY.index)
+        speaking = [one for one in opinions if one.verdict is verdict]
         incident, notice = follow(
             standing.incident if standing else None,
             night,
-            speaking.verdict,
-            tuple(one.feature for one in news),
+            # A night that was not good is no calm one; the last good one was judged on its own day.
+            verdict if tonight.night == night else DriftVerdict.INSUFFICIENT,
+            tuple(one.feature for one in news)
+            + tuple(f"{one.channel} performance" for one in speaking if one.channel is not Channel.FEATURES),
             since=min((one.since for one in news if one.since), default=None),
         )
+        if was_told(ledger, project.name, night, notice):
+            # Judged again, of a corrected file or by another champion, or later than the nights after it.
+            notice = Notice.NONE
         is_far = far.verdict is DriftVerdict.DRIFT
-        worse = speaking.channel is Channel.REALISED and speaking.verdict is DriftVerdict.DRIFT
+        worse = any(one.channel is Channel.REALISED and one.verdict is DriftVerdict.DRIFT for one in opinions)
         notes = [*comparison.notes, *witnesses.notes, *_of_gone(gone)]
         page, lacking = _page(comparison, reference, current, past, baseline, tonight, ledger, quiet)
         return ledger.write(
@@ -210,13 +220,21 @@ class DetectDriftOperator(StageOperator):
                 night=night,
                 window=tuple(record.partition for record in window),
                 baseline=baseline.ref,
-                verdict=speaking.verdict,
+                verdict=verdict,
                 features=far.features,
                 wants_training=is_far or worse or (comparison.lasting and of_features is DriftVerdict.DRIFT),
                 reason=_reason(speaking, far.reason if is_far else "", len(window)),
                 far=far.verdict,
                 judged_by=comparison.judged_by,
-                past=sha256_digest(" ".join(str(record.ref) for record in kept.values()).encode()),
+                past=sha256_digest(
+                    "\n".join(
+                        [
+                            spec.model_dump_json(),
+                            *(str(record.ref) for record in kept.values()),
+                            *(opinion.model_dump_json() for opinion in opinions),
+                        ]
+                    ).encode()
+                ),
                 news=news,
                 opinions=opinions if spec.performance else (),
                 notes=(*notes, *lacking),
@@ -236,6 +254,10 @@ class DetectDriftOperator(StageOperator):
 
         references = cast("Iterable[str]", self.profiles)
         parts = [ledger.read(NightProfile, RecordRef.parse(str(ref))) for ref in references]
+        if len({part.ref for part in parts}) < len(parts):
+            raise DataError(
+                f"expected each part of {tonight.night} once, got {len(parts)} profiles of which some are the same."
+            )
         for part in parts:
             if part.night != tonight.night or part.edges_digest != profiler.digest:
                 raise DataError(
@@ -244,7 +266,12 @@ class DetectDriftOperator(StageOperator):
                 )
         whole = merge([Profile.from_json(part.profile) for part in parts])
         # Parts of one night are one night.
-        profiler.keep(tonight, whole.model_copy(update={"parts": 1}))
+        whole = whole.model_copy(update={"parts": 1})
+        if Profile.from_json(profiler.keep(tonight, whole).profile) != whole:
+            raise DataError(
+                f"expected the parts of {tonight.night} as they were profiled before, they are others. Check the night "
+                "again, so that it is another one."
+            )
 
 
 class RequestTrainingOperator(StageOperator):
@@ -311,8 +338,8 @@ def _news(comparison: Comparison) -> tuple[Any, ...]:
     )
 
 
-def _reason(speaking: Opinion, far: str, window_nights: int) -> str:
-    told = speaking.words
+def _reason(speaking: Sequence[Opinion], far: str, window_nights: int) -> str:
+    told = "; ".join(one.words for one in speaking)
     if not far:
         return told
     return f"{told}. The last {window_nights} nights lie far from the champion's training window: {far}"
@@ -320,7 +347,7 @@ def _reason(speaking: Opinion, far: str, window_nights: int) -> str:
 
 def _of_gone(gone: Sequence[str]) -> Iterable[str]:
     if gone:
-        yield f"{len(gone)} past nights are not known any more, from {gone[0]} to {gone[-1]}: their data is gone"
+        yield f"{len(gone)} past nights are not known any more; of the last: {gone[-1]}"
 
 
 def _page(

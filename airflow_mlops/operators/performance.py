@@ -62,12 +62,12 @@ def performance_opinions(
     metric = project.spec.drift.performance
     if metric is None:
         return Witnesses()
-    nights = [record.partition for record in good if record.night > champion.night][-_MOST_NIGHTS:]
+    nights = [record.partition for record in good if record.night > champion.night]
     # The night that it was trained up to is judged by no performance.
     if not nights:
         return Witnesses()
     scores = {pin.night: _standing(ledger, project, champion, pin) for pin in nights}
-    missing = [pin for pin in nights if scores[pin.night] is None]
+    missing = [pin for pin in nights if scores[pin.night] is None][-_MOST_NIGHTS:]
     try:
         with TemporaryDirectory(prefix=f"scores-{project.name}-") as scratch:
             scorer = Scorer(project, ledger, champion, metric, Path(scratch))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.boundary import NIGHT
+from airflow_mlops.errors import DataError
 from airflow_mlops.links import RecordLink
 from airflow_mlops.operators.stage import StageOperator
 
@@ -61,7 +62,6 @@ class ProfileTableOperator(StageOperator):
     def run_stage(self, context: Context) -> str:
         """Write the profile."""
         from airflow_mlops.chain import champion_manifest
-        from airflow_mlops.errors import DataError
         from airflow_mlops.nights import parse_night, quality_of
 
         project, ledger = self.load()
@@ -125,7 +125,7 @@ class Profiler:
         return self.ledger.find(NightProfile, NightProfile.key_of(self.project.name, pin, self.digest))
 
     def of_pinned(self, pin: PartitionPin) -> NightProfile:
-        """The record of a night; its file is read if that was never done.
+        """The record of a night; its file, or the ledger's copy of it, is read if that was never done.
 
         Raises
         ------
@@ -137,7 +137,14 @@ class Profiler:
         if (found := self.found(pin)) is not None:
             return found
         with TemporaryDirectory() as scratch:
-            return self.of_file(pin, pinned_file(self.data, self.project, pin, Path(scratch)))
+            try:
+                path = pinned_file(self.data, self.project, pin, Path(scratch))
+            except DataError:
+                # Of a night that was trained or judged with, the ledger has a copy.
+                if pin.digest not in self.ledger.blobs():
+                    raise
+                path = self.ledger.fetch_blob(pin.digest, Path(scratch) / f"{pin.night}.parquet")
+            return self.of_file(pin, path)
 
     def of_file(self, pin: PartitionPin, path: Path | str, options: StoreOptions | None = None) -> NightProfile:
         """The record of what lies at ``path``."""
@@ -161,26 +168,19 @@ class Profiler:
         )
 
     def of_past(self, pins: Iterable[PartitionPin]) -> tuple[dict[str, NightProfile], list[str]]:
-        """Records of past nights by their dates, and the dates of those whose data nobody has any more."""
-        from airflow_mlops.errors import DataError
-
-        found, gone = {}, []
+        """Records of past nights by their dates, and why there is none of others."""
+        found, lacking = {}, []
         for pin in pins:
             try:
                 found[str(pin.night)] = self.of_pinned(pin)
-            except DataError:
-                try:
-                    found[str(pin.night)] = self._of_blob(pin)
-                except DataError:
-                    gone.append(str(pin.night))
-        return found, gone
+            except DataError as error:
+                lacking.append(str(error))
+        return found, lacking
 
-    def _of_blob(self, pin: PartitionPin) -> NightProfile:
-        """Of a night that was trained or judged with, the ledger has a copy."""
-        from airflow_mlops.errors import DataError
-
-        if pin.digest not in self.ledger.blobs():
-            raise DataError(f"expected the night {pin.night} where it was checked or in the ledger, it is in neither.")
+    def of_copy(self, pin: PartitionPin) -> NightProfile:
+        """The record of a night that was trained or judged with, of which the ledger has a copy."""
+        if (found := self.found(pin)) is not None:
+            return found
         with TemporaryDirectory() as scratch:
             return self.of_file(pin, self.ledger.fetch_blob(pin.digest, Path(scratch) / f"{pin.night}.parquet"))
 
@@ -205,7 +205,10 @@ def baseline_of(
     pins = _training_window(ledger, champion)
     for edges in _standing_edges(ledger, project.name, columns):
         profiler = Profiler(project, ledger, data, edges, stamp)
-        nights = _nightly(profiler, pins)
+        try:
+            nights = _nightly(profiler, pins)
+        except DataError:  # a column of another type than it had
+            continue
         reference = merge(nights)
         if _fits(reference):
             break
@@ -233,7 +236,7 @@ def baseline_of(
 def _nightly(profiler: Profiler, pins: Sequence[PartitionPin]) -> list[Profile]:
     from airflow_mlops.profile import Profile
 
-    records = (profiler.found(pin) or profiler._of_blob(pin) for pin in pins)
+    records = (profiler.of_copy(pin) for pin in pins)
     return [Profile.from_json(record.profile) for record in records]
 
 

@@ -178,5 +178,8 @@ def _on_a_grid(edges: NDArray[np.float64]) -> tuple[float, ...]:
     if not widths.size:
         return tuple(edges.tolist())
     step = 2.0 ** np.floor(np.log2(widths.min() / 8))
-    moved = np.floor(edges / step) * step
+    with np.errstate(over="ignore"):  # beside edges that lie as near as floats can, the others have no number
+        moved = np.floor(edges / step) * step
+    if not np.isfinite(moved).all():
+        return tuple(edges.tolist())
     return tuple((moved if grid_of(moved.tolist()) else edges).tolist())

@@ -44,7 +44,6 @@ class AliasChangedTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for every change; while MLflow is away, wait."""
-        from airflow_mlops.errors import RemoteError
         from airflow_mlops.hooks.mlflow import MlflowHook
 
         hook = MlflowHook(self.mlflow_conn_id)
@@ -53,8 +52,7 @@ class AliasChangedTrigger(BaseEventTrigger):
         while True:
             try:
                 version = await asyncio.to_thread(hook.alias, self.model, self.alias)
-            except RemoteError as error:
-                # Also a refusal: a watcher that ends is never started again, and MLflow may change its mind.
+            except Exception as error:  # noqa: BLE001 - a watcher that ends is never started again
                 self.log.warning("%s", error)
             else:
                 if started and version != known:
@@ -96,14 +94,11 @@ class DriftTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for every incident; while the store is away, wait."""
-        from airflow_mlops.errors import LedgerError, RemoteError
-
         known: frozenset[str] | None = None
         while True:
             try:
                 paths, events = await asyncio.to_thread(self._look, known)
-            except (RemoteError, LedgerError) as error:
-                # Also a refusal: a watcher that ends is never started again.
+            except Exception as error:  # noqa: BLE001 - a watcher that ends is never started again
                 self.log.warning("%s", error)
             else:
                 for event in events:
@@ -113,6 +108,7 @@ class DriftTrigger(BaseEventTrigger):
 
     def _look(self, known: frozenset[str] | None) -> tuple[frozenset[str], list[dict[str, Any]]]:
         """Keys of all drift records, and what the new ones among them tell."""
+        from airflow_mlops.errors import LedgerError
         from airflow_mlops.hooks.store import StoreHook
         from airflow_mlops.records import Drift, Notice
 
@@ -121,7 +117,12 @@ class DriftTrigger(BaseEventTrigger):
         paths = frozenset(ledger.store.keys(f"{prefix}{self.model}/"))
         told = {Notice.BEGAN, Notice.ENDED} if self.ends else {Notice.BEGAN}
         fresh = sorted(paths - known) if known is not None else []
-        found = (ledger.find(Drift, path.removeprefix(prefix).removesuffix(".json")) for path in fresh)
+        found = []
+        for path in fresh:
+            try:
+                found.append(ledger.find(Drift, path.removeprefix(prefix).removesuffix(".json")))
+            except LedgerError as error:
+                self.log.warning("%s", error)
         return paths, [
             {
                 "model": self.model,

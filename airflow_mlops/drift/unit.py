@@ -44,8 +44,8 @@ _FAR, _UNALIKE = 3.0, 2.5
 # One far value can move a mean and a spread as a unit does, but not the distribution function: the formula must bring
 # the two functions this much nearer to each other than they came.
 _NEARER = 0.5
-# Of fewer values a mean and a spread may be anything.
-_LEAST_ROWS = 10
+# Of fewer values they may be anything: a day of snow is a tenth of a day, hour by hour. A constant is no such thing.
+_LEAST_ROWS, _LEAST_ALIKE = 50, 10
 
 
 def unit_change(reference: Numbers, current: Numbers) -> str | None:
@@ -55,15 +55,16 @@ def unit_change(reference: Numbers, current: Numbers) -> str | None:
     --------
     >>> import pyarrow as pa
     >>> from airflow_mlops.profile import profile_table
-    >>> celsius = [8.0, 11.0, 14.0, 9.0, 13.0, 10.0, 12.0, 15.0, 7.0, 11.0]
+    >>> celsius = [8.0, 11.0, 14.0, 9.0, 13.0, 10.0, 12.0, 15.0, 7.0, 11.0] * 5
     >>> tables = pa.table({"temp": celsius}), pa.table({"temp": [1.8 * value + 32 for value in celsius]})
     >>> unit_change(*(profile_table(table, {"temp": (5.0, 10.0, 15.0)}).columns["temp"] for table in tables))
     'times 1.8 plus 32, as of Celsius in Fahrenheit'
     """
-    if min(reference.present, current.present) < _LEAST_ROWS:
-        return None
+    rows = min(reference.present, current.present)
     if not reference.sd or not current.sd:
-        return _of_constants(reference, current)
+        return _of_constants(reference, current) if rows >= _LEAST_ALIKE else None
+    if rows < _LEAST_ROWS:
+        return None
     unlike = abs(math.log(current.sd / reference.sd)) > math.log(_UNALIKE)
     if not unlike and abs(current.mean - reference.mean) < _FAR * reference.sd:
         return None

@@ -124,10 +124,9 @@ def draw(nights: dict[dt.date, pa.Table], seen: dict[str, list[Seen]], picture: 
     """Two curves of the data, and below them a strip for each that marks its alarms."""
     import matplotlib as mpl
 
-    mpl.use("svg")
+    mpl.use("agg")
     import matplotlib.pyplot as plt
 
-    mpl.rcParams |= {"svg.hashsalt": "airflow-mlops", "svg.fonttype": "none", "font.family": "sans-serif"}
     figure, axes = plt.subplots(
         2 + len(seen), 1, figsize=(11, 4.6), sharex=True, height_ratios=[3, 3, *[0.6] * len(seen)], layout="constrained"
     )
@@ -146,5 +145,5 @@ def draw(nights: dict[dt.date, pa.Table], seen: dict[str, list[Seen]], picture: 
         axis.set_ylim(0, 1)
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
         axis.tick_params(labelsize=8)
-    figure.savefig(picture, format="svg", metadata={"Date": None})
+    figure.savefig(picture, dpi=100, format="png", metadata={"Software": None})
     plt.close(figure)

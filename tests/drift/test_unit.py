@@ -77,7 +77,7 @@ def test_a_flag_in_per_cent() -> None:
 
 
 def test_a_few_rows_say_nothing() -> None:
-    assert changed(celsius(500), 10 * celsius(9, 1)) is None
+    assert changed(celsius(500), 10 * celsius(49, 1)) is None
 
 
 def test_constants() -> None:

@@ -148,9 +148,10 @@ def test_a_night_triggered_twice_at_once_and_once_more(stand):
     stand.over(stand.trigger("quality", night))
     stand.settled()
     assert stand.chain(night) == chain
-    # The window is now held against the new champion: that drift record is new, everything else stands.
+    # The night is now held against the new champion: that drift record is new, and so are the profiles, in bins that
+    # hold what it was trained on; everything else stands.
     new = stand.records().keys() - before.keys()
-    assert {path.partition("/")[0] for path in new} <= {"drift", "baseline"}, new.keys()
+    assert {path.partition("/")[0] for path in new} <= {"drift", "baseline", "profile"}, sorted(new)
     assert {path: content for path, content in stand.records().items() if path in before} == before
 
 

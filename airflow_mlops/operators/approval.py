@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.approval import awaits_person, objection, verdict_table
 from airflow_mlops.boundary import airflow_errors
@@ -27,8 +27,6 @@ __all__ = ["RequestApprovalOperator", "approval_of"]
 APPROVE, REJECT = "Approve", "Reject"
 
 _LONGEST_REASON = 2000
-# Under which the task's state keeps which verdict was asked about last.
-_ASKED = "asked"
 
 
 class RequestApprovalOperator(StageOperator, HITLOperator):
@@ -80,19 +78,16 @@ class RequestApprovalOperator(StageOperator, HITLOperator):
         gate = project.spec.gate
         standing = approval_of(ledger, verdict)
         if standing is None and awaits_person(verdict.decision, gate.approval):
-            if (answer := self._given(context)) is not None:
+            # Given to an earlier try, which could not record it.
+            if (answer := context["task_state_store"].get(self._digest)) is not None:
                 return self._decided(context, ledger, verdict, answer)
             night = ledger.read(Manifest, verdict.manifest).night
             self.subject = f"{project.name}, {night}: the gate says {verdict.decision}. Promote the model?"
             self.body = verdict_table(verdict, page=record_page(verdict.ref, report=True))
             self.response_timeout = dt.timedelta(hours=gate.approval_hours)
             self.tell(context, f"{night}: waiting for a person, up to {gate.approval_hours:g} hours")
-            try:
-                # Ends by raising what lets the task wait; Airflow goes on with `execute_complete`.
-                HITLOperator.execute(self, context)
-            except TaskAwaitingInput:
-                context["task_state_store"].set(_ASKED, self._digest)
-                raise
+            # Ends by raising what lets the task wait; Airflow goes on with `execute_complete`.
+            HITLOperator.execute(self, context)
         if (why := objection(verdict, standing, gate.approval)) is not None:
             self._refused(context, verdict, why)
         told = f"approved by {standing.decided_by}" if standing else "promotes: no person is asked"
@@ -113,30 +108,6 @@ class RequestApprovalOperator(StageOperator, HITLOperator):
         from airflow_mlops.records import RecordRef, short
 
         return short(RecordRef.parse(str(self.verdict)).digest)
-
-    def _given(self, context: Context) -> Any:
-        """The answer that an earlier try was given and could not record; None if it was given none.
-
-        Airflow 3.3.2 takes a task that is answered within a second of asking for one that was killed, and tries it
-        again; asking again would wipe the answer out.
-        """
-        from airflow.sdk.execution_time.hitl import get_hitl_detail_content_detail
-
-        state = context["task_state_store"]
-        if (answer := state.get(self._digest)) is not None or state.get(_ASKED) != self._digest:
-            return answer
-        response = get_hitl_detail_content_detail(ti_id=context["task_instance"].id)
-        if not response.response_received:
-            return None
-        self.log.info("Answered at %s, while this task was waiting to be tried again", response.responded_at)
-        person = response.responded_by_user
-        return self._answer(
-            {
-                "chosen_options": response.chosen_options,
-                "params_input": response.params_input or {},
-                "responded_by_user": {"id": person.id, "name": person.name} if person else None,
-            }
-        )
 
     @staticmethod
     def _answer(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,7 +129,12 @@ class Stand:
         return found
 
     def answer(self, run: Run, option: str, reason: str) -> None:
-        """Decide, as the buttons of the UI do."""
+        """Decide, as the buttons of the UI do, and no faster than a person can.
+
+        Airflow 3.3.2 takes a task that is answered within a second of asking for one that was killed: it tries it
+        again, and the answer is gone.
+        """
+        time.sleep(3)
         body = {"chosen_options": [option], "params_input": {"reason": reason}}
         httpx.patch(self._request_url(run), json=body, timeout=30).raise_for_status()
 

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_mlops.boundary import NIGHT
 from airflow_mlops.links import RecordLink, ReportLink
-from airflow_mlops.operators.performance import Witnesses, performance_opinions
+from airflow_mlops.operators.performance import SHARE_OF_EACH, performance_opinions
 from airflow_mlops.operators.profiles import Profiler, baseline_of
 from airflow_mlops.operators.stage import StageOperator
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectDriftOperator", "RequestTrainingOperator"]
 
-# How the budget is shared out where performance is judged, too: half to the features, a quarter to each of the others.
-_SHARES = (0.5, 0.25)
 # The gravest first; that nothing can be said counts less than what is said.
 _SEVERITY = ("drift", "watch", "stable", "insufficient")
 # What is usual is learned from at most so many nights; more make no difference.
@@ -126,7 +124,6 @@ class DetectDriftOperator(StageOperator):
         good: Sequence[Quality],
         champion: Manifest,
     ) -> Drift:
-        from airflow_mlops.calibrate import Budget
         from airflow_mlops.chain import drift_before, was_told
         from airflow_mlops.drift import compare, detect, follow
         from airflow_mlops.drift.performance import weighed
@@ -157,27 +154,14 @@ class DetectDriftOperator(StageOperator):
             if one is not current and (spec.usual_since is None or name >= str(spec.usual_since))
         }
         reference = Profile.from_json(baseline.profile)
-        shares = _SHARES if spec.performance else (1.0, 0.0)
-        witnesses = (
-            performance_opinions(
-                project,
-                ledger,
-                self.open_data(project),
-                champion,
-                good,
-                stamp,
-                Budget.of(shares[1] * spec.false_alarms_per_year),
-            )
-            # Of an expected night nobody says anything.
-            if spec.performance and str(tonight.night) not in quiet
-            else Witnesses()
-        )
+        witnesses = performance_opinions(project, ledger, self.open_data(project), champion, good, stamp)
+        share = 1 - 2 * SHARE_OF_EACH if spec.performance else 1.0
         comparison = compare(
             reference,
             current,
             history=past,
             name=str(tonight.night),
-            false_alarms_per_year=shares[0] * spec.false_alarms_per_year,
+            false_alarms_per_year=share * spec.false_alarms_per_year,
             importance=witnesses.importance,
             quiet=quiet,
         )

@@ -13,13 +13,15 @@ from airflow_mlops.operators.scoring import Scorer
 if TYPE_CHECKING:
     import datetime as dt
 
-    from airflow_mlops.calibrate import Budget
     from airflow_mlops.ledger import Ledger
     from airflow_mlops.project import Project
     from airflow_mlops.records import Manifest, Opinion, PartitionPin, Quality, Score
     from airflow_mlops.store import Store
 
-__all__ = ["Witnesses", "performance_opinions"]
+__all__ = ["SHARE_OF_EACH", "Witnesses", "performance_opinions"]
+
+SHARE_OF_EACH = 0.25
+"""Of the budget of false alarms: one for the estimated performance, one for the realised; the features get the rest."""
 
 # Nights that are caught up with at once, after a promotion; older ones would say nothing new.
 _MOST_NIGHTS = 60
@@ -40,7 +42,6 @@ def performance_opinions(
     champion: Manifest,
     good: Sequence[Quality],
     stamp: Mapping[str, Any],
-    budget: Budget,
 ) -> Witnesses:
     """Let the champion predict the nights that it has not been scored on, and judge its performance on the last.
 
@@ -56,15 +57,16 @@ def performance_opinions(
         Good nights up to tonight, the oldest first.
     stamp : mapping
         When and where, for the records.
-    budget : Budget
-        Of false alarms of each of the two.
+
+    Returns
+    -------
+    Witnesses
+        Nothing where no metric is named, or the last night was expected to be unusual.
     """
     metric = project.spec.drift.performance
-    if metric is None:
-        return Witnesses()
+    # The nights that it was trained up to say nothing of its performance.
     nights = [record.partition for record in good if record.night > champion.night]
-    # The night that it was trained up to is judged by no performance.
-    if not nights:
+    if metric is None or not nights or nights[-1].night in project.spec.drift.expected:
         return Witnesses()
     scores = {pin.night: _standing(ledger, project, champion, pin) for pin in nights}
     missing = [pin for pin in nights if scores[pin.night] is None][-_MOST_NIGHTS:]
@@ -79,7 +81,7 @@ def performance_opinions(
     known = [score for score in scores.values() if score is not None]
     importance = next((score.importance for score in known if score.importance), None)
     lacking = [f"no performance is estimated: {score.lacking}" for score in known[-1:] if score.lacking]
-    return Witnesses(_opinions(project, known, nights[-1].night, budget), tuple(lacking), importance)
+    return Witnesses(_opinions(project, known, nights[-1].night), tuple(lacking), importance)
 
 
 def _standing(ledger: Ledger, project: Project, champion: Manifest, pin: PartitionPin) -> Score | None:
@@ -88,17 +90,20 @@ def _standing(ledger: Ledger, project: Project, champion: Manifest, pin: Partiti
     return ledger.find(Score, Score.key_of(project.name, pin, champion.ref, str(project.spec.drift.performance)))
 
 
-def _opinions(project: Project, scores: Sequence[Score], tonight: dt.date, budget: Budget) -> tuple[Opinion, ...]:
+def _opinions(project: Project, scores: Sequence[Score], tonight: dt.date) -> tuple[Opinion, ...]:
+    from airflow_mlops.calibrate import Budget
     from airflow_mlops.drift.performance import EstimatedPerformance, NightLoss, RealisedState, estimated, realised
 
-    metric = str(project.spec.drift.performance)
-    quiet = set(project.spec.drift.expected)
+    spec = project.spec.drift
+    metric = str(spec.performance)
+    budget = Budget.of(SHARE_OF_EACH * spec.false_alarms_per_year)
     spoken: list[Opinion] = []
-    guesses = {score.night: EstimatedPerformance.model_validate(score.estimated) for score in scores if score.estimated}
-    if tonight in guesses and tonight not in quiet:
-        before = {night: guess for night, guess in guesses.items() if night < tonight and night not in quiet}
+    usual = [score for score in scores if score.night not in spec.expected]
+    guesses = {score.night: EstimatedPerformance.model_validate(score.estimated) for score in usual if score.estimated}
+    if tonight in guesses:
+        before = {night: guess for night, guess in guesses.items() if night < tonight}
         spoken.append(estimated(before, tonight, guesses[tonight], budget=budget))
-    labelled = [score for score in scores if score.realised and score.night not in quiet]
+    labelled = [score for score in usual if score.realised]
     if not labelled:
         return tuple(spoken)
     # One champion, one state: whoever follows it begins anew, and until then what is worse stays told.

@@ -140,10 +140,9 @@ class Profiler:
             try:
                 path = pinned_file(self.data, self.project, pin, Path(scratch))
             except DataError:
-                # Of a night that was trained or judged with, the ledger has a copy.
                 if pin.digest not in self.ledger.blobs():
                     raise
-                path = self.ledger.fetch_blob(pin.digest, Path(scratch) / f"{pin.night}.parquet")
+                return self.of_copy(pin)
             return self.of_file(pin, path)
 
     def of_file(self, pin: PartitionPin, path: Path | str, options: StoreOptions | None = None) -> NightProfile:

@@ -155,7 +155,7 @@ def test_no_password_of_an_index_is_told(
     for name in ("PIP_FIND_LINKS", "UV_FIND_LINKS", "PIP_NO_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("UV_NO_CACHE", "1")
-    option = f"--index-url {index}\n" if by_option else ""
+    option = f"-i {index}\n" if by_option else ""
     if not by_option:
         monkeypatch.setenv("PIP_INDEX_URL", index)
     with pytest.raises(RemoteJobFailed) as failed:

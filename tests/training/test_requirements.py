@@ -17,14 +17,14 @@ def test_comments_hashes_and_breaks_are_no_requirements(tmp_path: Path) -> None:
     file = tmp_path / "requirements.txt"
     file.write_text(
         "# of the model\n\nnumpy==2.4.6 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n"
-        "torch ; python_version > '3'  # heavy\n-r more.txt\n--index-url https://example.org/#egg\n"
+        "torch ; python_version > '3'  # heavy\n-r more.txt\n--find-links https://example.org/#egg\n"
     )
     assert requirement_lines(file) == [
         "numpy==2.4.6",
         "torch ; python_version > '3'",
         "pyarrow>=1",
         "pydantic>=2",
-        "--index-url https://example.org/#egg",
+        "--find-links https://example.org/#egg",
     ]
 
 
@@ -56,7 +56,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         ("torch @ https://example.org/torch.whl", False),
         ("./torch.whl", False),
         ("-e .", False),
-        ("--index-url https://example.org/", True),
+        ("--find-links https://example.org/", True),
         ("torch ==", False),
     ],
 )

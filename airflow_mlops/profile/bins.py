@@ -165,10 +165,12 @@ def _lucky(
 
 def _edges(parts: Sequence[pa.Array], bins: int) -> tuple[float, ...]:
     values = np.concatenate([floats(part) for part in parts])
-    values = values[np.abs(values) < LARGEST]
+    values = np.sort(values[np.abs(values) < LARGEST])
     distinct = np.unique(values)
     if distinct.size > bins + 1:
-        distinct = np.unique(np.quantile(values, np.linspace(0.0, 1.0, bins + 1), method="inverted_cdf"))
+        # Inverted cdf: the first value that has such a share of all at or below it.
+        places = np.ceil(np.linspace(0.0, 1.0, bins + 1) * values.size).astype(np.intp) - 1
+        distinct = np.unique(values[np.maximum(places, 0)])
     return _on_a_grid(distinct + 0.0)  # no negative zero
 
 

@@ -16,7 +16,7 @@ from airflow_mlops.profile.files import open_files
 from airflow_mlops.profile.tally import Plan, Tally
 from airflow_mlops.store import StoreOptions
 
-__all__ = ["MOST_CELLS", "Source", "Stream", "open_stream"]
+__all__ = ["MOST_CELLS", "Source", "Stream", "open_stream", "remembered"]
 
 Source: TypeAlias = str | Path | pa.Table | pa.RecordBatch | pa.RecordBatchReader | Any
 """A Parquet or CSV file, a folder of them, ``s3://``, anything with ``__arrow_c_stream__`` (pandas, polars, ...), or a
@@ -26,6 +26,8 @@ MOST_CELLS = 1 << 21
 """Cells of a batch: 16 MiB of numbers."""
 # A column of a batch is small enough for a core's cache to help.
 _MOST_ROWS = 1 << 16
+# 256 MiB: a reference of a million rows and thirty columns.
+_REMEMBERED_BYTES = 1 << 28
 
 
 class Stream(NamedTuple):
@@ -83,6 +85,31 @@ def open_stream(
         if times > 1:
             raise DataError(f"expected one column {name!r}, got {times}. Give each column a name of its own.")
         yield stream
+
+
+def remembered(stream: Stream) -> Stream:
+    """The stream, whose rows stay in memory once they were read if they fit: a reference is read twice.
+
+    Names of the second reading have to be among those of the first; otherwise it is read again.
+    """
+    whole: list[pa.RecordBatch] = []
+
+    def batches(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        if whole and set(names) <= set(whole[0].schema.names):
+            yield from (batch.select(list(names)) for batch in whole)
+            return
+        read: list[pa.RecordBatch] = []
+        size = 0
+        for batch in stream.batches(names):
+            size += batch.nbytes
+            if size <= _REMEMBERED_BYTES:
+                read.append(batch)
+            else:
+                read.clear()
+            yield batch
+        whole[:] = read
+
+    return stream._replace(batches=batches)
 
 
 def batch_rows(columns: int) -> int:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from airflow_mlops.errors import DataError
 from airflow_mlops.profile.bins import edges_of_stream, wanted
 from airflow_mlops.profile.kinds import is_numeric, kind_of
-from airflow_mlops.profile.source import Source, Stream, open_stream
+from airflow_mlops.profile.source import Source, Stream, open_stream, remembered
 from airflow_mlops.profile.summary import Profile
 from airflow_mlops.profile.tally import Plan, Tally, plan_of, tally
 from airflow_mlops.store import StoreOptions
@@ -75,7 +75,8 @@ def profile(
     ({'A': 2, 'B': 1}, {'C': 1})
     """
     texts = {name: not _are_numbers(bins) for name, bins in (edges or {}).items() if len(bins)}
-    with open_stream(source, texts=texts, options=options) as stream:
+    with open_stream(source, texts=texts, options=options) as opened:
+        stream = remembered(opened) if edges is None else opened
         if edges is None:
             edges = edges_of_stream(stream, columns)
         elif columns is not None:

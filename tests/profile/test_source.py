@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import shutil
 import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from airflow_mlops.errors import ConfigError, DataError, RemoteRejected
 from airflow_mlops.profile import Edges, Numbers, Profile, edges_of, profile
+from airflow_mlops.profile.source import Stream, remembered
 from airflow_mlops.store import StoreOptions
 
 BUCKET = "chain"
@@ -282,3 +284,28 @@ def test_a_million_levels_are_counted_in_bounded_memory() -> None:
     found = profile(pa.table({"x": values}), edges={"x": ("user-7",)}).columns["x"]
     assert found.model_dump()["other"] == 999_999
     assert len(found.to_json() if hasattr(found, "to_json") else found.model_dump_json()) < 5000
+
+
+@pytest.mark.parametrize(("bytes_kept", "reads"), [(1 << 20, 1), (10, 3)], ids=["it fits", "it does not"])
+def test_a_reference_is_read_once_if_it_fits_into_memory(
+    monkeypatch: pytest.MonkeyPatch, bytes_kept: int, reads: int
+) -> None:
+    table = pa.table({"a": range(100), "b": range(100)})
+    readings = []
+
+    def batches(names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        readings.append(names)
+        yield from table.select(list(names)).to_batches(max_chunksize=30)
+
+    monkeypatch.setattr("airflow_mlops.profile.source._REMEMBERED_BYTES", bytes_kept)
+    stream = remembered(Stream(table.schema, 100, batches))
+    for names in (["a", "b"], ["b", "a"], ["b"]):
+        assert pa.Table.from_batches(stream.batches(names)).equals(table.select(names))
+    assert len(readings) == reads
+
+
+def test_what_was_not_read_to_its_end_is_not_remembered() -> None:
+    table = pa.table({"a": range(100)})
+    stream = remembered(Stream(table.schema, 100, lambda names: iter(table.select(list(names)).to_batches(30))))
+    next(stream.batches(["a"]))
+    assert sum(batch.num_rows for batch in stream.batches(["a"])) == 100

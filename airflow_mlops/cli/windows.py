@@ -16,7 +16,8 @@ _SUFFIXES = (".parquet", ".pq", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 def past_windows(sources: Sequence[str], *, current: str) -> list[tuple[str, str]]:
     """Names and places of past windows, in the order of their names.
 
-    Where the current table lies among them, it and what is named after it are left out: they are no past.
+    Where the current table lies among them, it and what is named after it are left out: they are no past. Where it
+    lies elsewhere and bears a date, so are windows of that date and of later ones.
 
     Parameters
     ----------
@@ -32,6 +33,8 @@ def past_windows(sources: Sequence[str], *, current: str) -> list[tuple[str, str
     ConfigError
         If two are named alike.
     """
+    from airflow_mlops.drift.past import DATE
+
     found = {place: window_name(place) for source in sources for place in _windows(source)}
     now = _resolved(current)
     named = sorted((name, place) for place, name in found.items())
@@ -43,6 +46,8 @@ def past_windows(sources: Sequence[str], *, current: str) -> list[tuple[str, str
             )
     if now in found:
         return [(name, place) for name, place in named if (name, place) < (found[now], now)]
+    if today := DATE.search(window_name(current)):
+        return [(name, place) for name, place in named if not (dated := DATE.search(name)) or dated[0] < today[0]]
     return named
 
 

@@ -310,4 +310,4 @@ def _nothing_found(least_effect: float, verdict: DriftVerdict) -> str:
     if verdict is DriftVerdict.INSUFFICIENT:
         seen = f"a shift of {least_effect:.2g} sd" if math.isfinite(least_effect) else "nothing"
         return f"too few rows: only {seen} or more would be seen; take more rows, or more nights at once"
-    return f"nothing unusual; a shift of {least_effect:.2g} sd would mostly be seen"
+    return f"nothing unusual; a mean that moves by {least_effect:.2g} sd would mostly be seen"

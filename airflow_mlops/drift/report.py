@@ -224,7 +224,7 @@ def _what(change: Change) -> str:
 
 
 def _how(comparison: Comparison) -> str:
-    seen = f"A shift of {comparison.least_effect:.2g} sd would mostly be seen."
+    seen = f"A mean that moves by {comparison.least_effect:.2g} sd would mostly be seen."
     if comparison.judged_by == "history":
         return (
             f"Judged by {comparison.windows} past windows and what is usual among them, within a budget of "

@@ -30,3 +30,11 @@ def test_windows_of_one_name_are_refused(tmp_path: Path) -> None:
         (tmp_path / night / "data.parquet").touch()
     with pytest.raises(ConfigError, match="expected windows of different names"):
         past_windows([str(path) for path in tmp_path.glob("*/data.parquet")], current="now.parquet")
+
+
+def test_later_nights_are_no_past_of_a_night_that_lies_elsewhere(tmp_path: Path) -> None:
+    for day in (3, 4, 5, 6):
+        (tmp_path / f"night=2011-03-0{day}.csv").write_text("a\n1\n")
+    (tmp_path / "before.csv").write_text("a\n1\n")
+    found = past_windows([str(tmp_path)], current="corrected/night=2011-03-05.parquet")
+    assert [name for name, _ in found] == ["before", "night=2011-03-03", "night=2011-03-04"]

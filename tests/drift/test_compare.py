@@ -42,7 +42,7 @@ def test_another_night_is_stable(rows: int, seed: int) -> None:
     found = judged(table(rows, seed))
     assert found.verdict is DriftVerdict.STABLE
     assert found.judged_by == "reference"
-    assert found.reasons[0].startswith("nothing unusual; a shift of 0.")
+    assert found.reasons[0].startswith("nothing unusual; a mean that moves by 0.")
     assert {one.feature for one in found.features} == {*REFERENCE.column_names}
 
 

@@ -41,6 +41,8 @@ _HEAVY = 0.15
 _OUTGROWN = 0.05
 # Kurtosis of a coin is 1, and the error of its standard deviation nothing.
 _LEAST_KURTOSIS = 1.2
+# Of few rows, a correlation is that of the far values among them: for each unit of excess kurtosis 500 are needed.
+_ROWS_OF_EXCESS = 500
 # 780 pairs: more of them would be looked for longer than said anything.
 _MOST_CORRELATED = 40
 _MOST_CORRELATION = 0.9999
@@ -135,7 +137,8 @@ def nightly_series(nights: Sequence[Profile | None]) -> NightlySeries:
             heavy = _within_bins(column) > _HEAVY and _beyond(column) < _OUTGROWN
             columns += _bounded_moments(name, column, numbers) if heavy else _moments(name, column, numbers)
             columns += _shares_below(name, column, numbers)
-            light += [] if heavy else [name]
+            excess = _kurtosis(column) - 3
+            light += [] if heavy or excess * _ROWS_OF_EXCESS > whole.rows / len(filled) else [name]
         else:
             columns += _level_shares(name, column, [part if isinstance(part, Levels) else None for part in parts])
         columns.append(_share(f"nulls of {name}", name, "nulls", *_missing(parts, rows)))

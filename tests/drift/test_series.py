@@ -174,3 +174,12 @@ def test_a_table_that_outgrew_its_bins_is_not_taken_for_a_heavy_tail() -> None:
     series = nightly_series(warm)
     means = series.values[:, series.layout.names.index("mean of temp")]
     assert np.allclose(means, 3.0 + np.arange(5), atol=0.05)
+
+
+@pytest.mark.parametrize(("rows", "correlated"), [(500, False), (20_000, True)])
+def test_columns_with_far_values_are_correlated_where_nights_have_many_rows(rows: int, correlated: bool) -> None:
+    rng = np.random.default_rng(0)
+    tables = [pa.table({name: np.exp(0.6 * rng.normal(size=rows)) for name in "ab"}) for _ in range(3)]
+    edges = edges_of(pa.concat_tables(tables))
+    found = nightly_series([profile_table(table, edges) for table in tables])
+    assert ("correlation of a and b" in found.layout.names) is correlated

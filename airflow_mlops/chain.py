@@ -248,6 +248,8 @@ def _blobs_of(record: Record) -> Iterator[str]:
         yield record.predictions_digest
     elif isinstance(record, Drift) and record.page:
         yield record.page
+    elif isinstance(record, Quality):
+        yield from (digest for digest in (record.sample, record.kept) if digest)
     elif isinstance(record, Bento):
         yield record.archive_digest
 

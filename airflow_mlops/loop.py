@@ -1,6 +1,6 @@
 """The four DAGs of one model, tied by assets.
 
-    <model>_quality   nightly        the night arrives -> contract          -> asset MODEL/data
+    <model>_quality   nightly        the night arrives -> quality check     -> asset MODEL/data
     <model>_drift     on MODEL/data  drift -> a training is asked for       -> asset MODEL/drift
     <model>_retrain   on MODEL/drift train -> gate -> approval -> promote   -> asset MODEL/model
     <model>_deploy    on MODEL/model build -> stage -> verify -> make live -> deployed, or roll back
@@ -11,11 +11,12 @@ A night is a partition: it is the key of the runs in all four, so the grid tells
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, CronPartitionTimetable, Param, PartitionedAssetTimetable, TriggerRule
+from airflow.sdk import DAG, BaseNotifier, CronPartitionTimetable, Param, PartitionedAssetTimetable, TriggerRule
 
 from airflow_mlops.assets import assets_of
 from airflow_mlops.operators.approval import RequestApprovalOperator
@@ -56,6 +57,7 @@ def retrain_on_drift(
     dry_run: bool = False,
     wait_seconds: float = 6 * 3600.0,
     poll_seconds: float = 60.0,
+    notifiers: Sequence[BaseNotifier] = (),
     default_args: dict[str, Any] | None = None,
 ) -> LoopDags:
     """Build the four DAGs of a model.
@@ -70,6 +72,8 @@ def retrain_on_drift(
         Run the whole loop, and move no alias and no traffic.
     wait_seconds, poll_seconds : float
         How long, and how often, a night's data is waited for.
+    notifiers : sequence of BaseNotifier
+        Whom to tell that bad nights began, and that they are over: ``{{ incident }}``.
     default_args : dict, optional
         For every task; by default two retries, 30 seconds apart.
 
@@ -85,7 +89,7 @@ def retrain_on_drift(
         If ``model.toml`` has faults: the DAG file shows as an import error that lists them.
     """
     loaded = load_project(project)
-    folder, name, spec = str(loaded.folder), loaded.name, loaded.spec
+    folder, name = str(loaded.folder), loaded.name
     assets = assets_of(name)
     common: dict[str, Any] = {
         "catchup": False,
@@ -104,11 +108,7 @@ def retrain_on_drift(
             task_id="await_night", project=folder, timeout_seconds=wait_seconds, poll_seconds=poll_seconds
         )
         checked = CheckQualityOperator(
-            task_id="check_quality",
-            project=folder,
-            # A night that is older than what a first model is trained on helps nobody.
-            backlog_nights=spec.training.window_nights,
-            outlets=[assets.data],
+            task_id="check_quality", project=folder, notifiers=notifiers, outlets=[assets.data]
         )
         arrived >> checked
 

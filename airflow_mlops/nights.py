@@ -18,9 +18,11 @@ __all__ = [
     "Split",
     "cooldown_ends",
     "good_nights",
+    "nights_checked",
     "parse_night",
     "pinned_file",
     "quality_by_night",
+    "quality_keys",
     "quality_of",
     "split_nights",
 ]
@@ -59,19 +61,39 @@ def parse_night(text: str) -> dt.date:
         ) from error
 
 
+def quality_keys(ledger: Ledger, model: str) -> dict[dt.date, list[str]]:
+    """Keys of the quality records of each night, oldest first; the records are not read."""
+    keys: dict[dt.date, list[str]] = {}
+    for path in ledger.store.keys(f"records/{Quality.kind}/{model}/"):
+        key = path.split("/", 2)[2].removesuffix(".json")
+        keys.setdefault(dt.date.fromisoformat(key.split("/")[1]), []).append(key)
+    return keys
+
+
+def nights_checked(ledger: Ledger, model: str) -> list[dt.date]:
+    """Nights that have a quality record, oldest first; the records are not read."""
+    return list(quality_keys(ledger, model))
+
+
 def quality_by_night(ledger: Ledger, model: str) -> dict[dt.date, Quality]:
-    """Newest quality record of each night: a corrected night takes the place of the bad one."""
-    newest: dict[dt.date, Quality] = {}
+    """Quality record that stands of each night: a corrected night takes the place of the bad one."""
+    records: dict[dt.date, list[Quality]] = {}
     for record in ledger.all(Quality, f"{model}/"):
-        standing = newest.get(record.night)
-        if standing is None or record.recorded_at > standing.recorded_at:
-            newest[record.night] = record
-    return newest
+        records.setdefault(record.night, []).append(record)
+    return {night: _standing(ones) for night, ones in records.items()}
 
 
 def quality_of(ledger: Ledger, model: str, night: dt.date) -> Quality | None:
-    """Newest quality record of one night; None if it was never checked."""
-    return max(ledger.all(Quality, f"{model}/{night}/"), key=lambda record: record.recorded_at, default=None)
+    """Quality record that stands of one night; None if it was never checked."""
+    records = list(ledger.all(Quality, f"{model}/{night}/"))
+    return _standing(records) if records else None
+
+
+def _standing(records: Sequence[Quality]) -> Quality:
+    """The record that no other replaces, whatever the clocks of those said who wrote them; of several the newest."""
+    replaced = {record.replaces for record in records}
+    last = [record for record in records if record.ref not in replaced] if len(records) > 1 else records
+    return max(last, key=lambda record: record.recorded_at)
 
 
 def good_nights(ledger: Ledger, model: str, *, until: dt.date) -> list[Quality]:

@@ -9,7 +9,7 @@ import errno
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,17 +19,34 @@ from airflow_mlops.ledger import digest_of_file
 from airflow_mlops.records import PartitionPin
 from airflow_mlops.store import Store
 
-__all__ = ["locate", "missing_columns", "nights_available", "pin_of", "read_columns", "read_table"]
+__all__ = [
+    "Footer",
+    "key_pattern",
+    "locate",
+    "missing_columns",
+    "nights_available",
+    "pin_of",
+    "read_columns",
+    "read_footer",
+    "read_table",
+]
 
 # Stands for the night while the names of its file are turned into a pattern; no file name can hold it.
 _ANY_NIGHT = "\0"
 
 
 class Partitioned(Protocol):
-    """What says how a night's file is named: a ``project.Project``."""
+    """What says how a night's file is named: a ``project.Project``, a ``project.tables.TableSpec``."""
 
     def data_key(self, night: object) -> str:
-        """Key of a night's file below the data's root."""
+        """Key of a night's file below the data's root; of its folder, with a / at the end; or a pattern with ``*``."""
+
+
+class Footer(NamedTuple):
+    """What a Parquet file says of itself."""
+
+    schema: pa.Schema
+    rows: int
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -84,8 +101,19 @@ def read_columns(path: Path) -> tuple[str, ...]:
     DataError
         As ``read_table``.
     """
+    return tuple(read_footer(path).schema.names)
+
+
+def read_footer(path: Path) -> Footer:
+    """Columns with their types and the number of rows of a Parquet file, without reading any.
+
+    Raises
+    ------
+    DataError
+        As ``read_table``.
+    """
     with _parquet(path) as file:
-        return tuple(file.schema_arrow.names)
+        return Footer(file.schema_arrow, file.metadata.num_rows)
 
 
 def missing_columns(expected: Sequence[str], names: Sequence[str]) -> str:
@@ -140,15 +168,36 @@ def locate(store: Store, project: Partitioned, night: dt.date, scratch: Path) ->
 
 def nights_available(store: Store, project: Partitioned) -> list[dt.date]:
     """Nights that have a file, oldest first; files of any other name are passed over."""
-    head, _, tail = project.data_key(_ANY_NIGHT).partition(_ANY_NIGHT)
-    named = re.compile(rf"{re.escape(head)}(\d{{4}}-\d\d-\d\d){re.escape(tail)}")
-    nights = []
-    for key in store.keys(head):
+    named = key_pattern(project)
+    nights = set()
+    for key in store.keys(project.data_key(_ANY_NIGHT).partition(_ANY_NIGHT)[0]):
         # A name such as night=2011-02-30 matches, but is no date.
         with contextlib.suppress(ValueError):
             if match := named.fullmatch(key):
-                nights.append(dt.date.fromisoformat(match[1]))
+                nights.add(dt.date.fromisoformat(match[1]))
     return sorted(nights)
+
+
+def key_pattern(project: Partitioned) -> re.Pattern[str]:
+    """Pattern of the keys of a table's files, of which the first group is the night.
+
+    A file of a folder is left out if a name on the way to it begins with ``.`` or ``_``, as what writers leave there
+    beside the data does.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> folders = SimpleNamespace(data_key=lambda night: f"night={night}/")
+    >>> key_pattern(folders).fullmatch("night=2011-03-05/part-0.parquet")[1]
+    '2011-03-05'
+    >>> key_pattern(folders).fullmatch("night=2011-03-05/_SUCCESS") is None
+    True
+    """
+    head, _, tail = project.data_key(_ANY_NIGHT).partition(_ANY_NIGHT)
+    rest = r"[^/]*".join(map(re.escape, tail.split("*")))
+    if tail.endswith("/"):
+        rest += r"(?:[^/._][^/]*/)*[^/._][^/]*"
+    return re.compile(rf"{re.escape(head)}(\d{{4}}-\d\d-\d\d){rest}")
 
 
 @contextlib.contextmanager

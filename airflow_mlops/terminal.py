@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from airflow_mlops.chain import Chain, NightOfChain
-from airflow_mlops.records import Decision, DriftVerdict, Golden, RuleResult, short
+from airflow_mlops.records import CheckOutcome, CheckResult, Decision, DriftVerdict, Golden, Quality, RuleResult, short
 
 if TYPE_CHECKING:
     from airflow_mlops.drift.compare import Comparison
     from airflow_mlops.gate import Judgement
     from airflow_mlops.profile import Levels, Numbers, Profile
 
-__all__ = ["print_chain", "print_comparison", "print_golden", "print_judgement", "print_profile"]
+__all__ = [
+    "print_chain",
+    "print_checks",
+    "print_comparison",
+    "print_golden",
+    "print_judgement",
+    "print_nights",
+    "print_profile",
+]
 
 _FIGURES = ("rows", "challenger", "champion", "estimate", "interval", "bound", "p", "least difference", "rows needed")
 _FEWER = ("estimate", "interval", "bound")
@@ -28,6 +36,12 @@ _ALARMS = {
     DriftVerdict.WATCH: "yellow",
     DriftVerdict.DRIFT: "red",
     DriftVerdict.INSUFFICIENT: "dim",
+}
+_OUTCOMES = {
+    CheckOutcome.PASSED: "green",
+    CheckOutcome.WARNED: "yellow",
+    CheckOutcome.FAILED: "red",
+    CheckOutcome.ERROR: "red",
 }
 # Of very many features those that nothing is said of are in the JSON and on the page.
 _MOST_FEATURES = 40
@@ -64,11 +78,8 @@ def print_judgement(judgement: Judgement) -> None:
     if judgement.rules:
         full, console = _rules(judgement.rules, _FIGURES), _console()
         # A file is as wide as it needs to be; on a narrow terminal the reasons below say the rest.
-        width = console.measure(full, options=console.options.update(max_width=_WIDEST)).maximum
-        if not console.is_terminal:
-            _console(width).print(full)
-        else:
-            _print(full if console.width >= width else _rules(judgement.rules, _FEWER))
+        fits = not console.is_terminal or console.width >= _whole_width(full, console)
+        _print_whole(full if fits else _rules(judgement.rules, _FEWER))
     if judgement.weak_spots:
         spots = _table(
             "where the challenger loses most (a hint)", "slice", "on", "metric", "rows", "challenger", "champion", "p"
@@ -117,6 +128,55 @@ def print_profile(profile: Profile, *, title: str) -> None:
         nulls = "0 %" if column.present == column.rows else f"{100 * (1 - column.present / column.rows):.2g} %"
         table.add_row(name, profile.types.get(name, column.kind), nulls, *_described(column, figure))
     _print(table)
+
+
+def print_checks(
+    checks: Sequence[CheckResult], *, title: str, verdict: str, sample: Mapping[str, Any] | None = None
+) -> None:
+    """Show what each check expected and found, rows that do not hold if there is a sample, and the verdict last."""
+    table = _table(title, "check", "column", "expected", "actual", "outcome")
+    for check in checks:
+        outcome = Text(check.outcome, _OUTCOMES[check.outcome])
+        table.add_row(check.name, check.column or "", check.expected, check.actual, outcome)
+    _print_whole(table)
+    rows = sample["rows"] if sample else []
+    if rows:
+        columns = list(dict.fromkeys(name for row in rows for name in row["values"]))
+        failing = _table("rows that do not hold", "row", "checks", *columns)
+        for row in rows:
+            number = "" if row["row"] is None else str(row["row"])
+            values = [_cell(row["values"].get(name)) for name in columns]
+            failing.add_row(number, ", ".join(row["checks"]), *values)
+        _print_whole(failing)
+    if sample and sample["note"]:
+        _print(f"note: {sample['note']}")
+    _print(Text(verdict, f"bold {'green' if verdict == 'passed' else 'red'}"))
+
+
+def print_nights(nights: Sequence[Quality], *, title: str) -> None:
+    """Show what was found in nights that were not as they should be, and how many those are."""
+    bad = sum(night.quarantined for night in nights)
+    warned = sum(bool(night.faults) and not night.quarantined for night in nights)
+    silent = sum(night.lacking is not None for night in nights)
+    if bad or warned:
+        table = _table(title, "night", "check", "column", "expected", "actual", "outcome")
+        for night in nights:
+            for check in night.faults:
+                outcome = Text(check.outcome, _OUTCOMES[check.outcome])
+                table.add_row(
+                    f"{night.night} {night.night:%a}",
+                    check.name,
+                    check.column or "",
+                    check.expected,
+                    check.actual,
+                    outcome,
+                )
+        _print_whole(table)
+    _print(f"nights: {len(nights)}, bad: {bad}, warned: {warned}, with too little past to say all: {silent}")
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _described(column: Numbers | Levels, figure: Callable[[float | None], str]) -> list[str]:
@@ -180,6 +240,16 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=column == "night", overflow="fold")
     return table
+
+
+def _print_whole(table: Table) -> None:
+    """Show a table: on a terminal as wide as that, in a file as wide as it needs to be."""
+    console = _console()
+    (console if console.is_terminal else _console(_whole_width(table, console))).print(table)
+
+
+def _whole_width(table: Table, console: Console) -> int:
+    return console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
 
 
 def _print(shown: Table | Text | str) -> None:

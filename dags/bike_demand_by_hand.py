@@ -37,7 +37,7 @@ with DAG(
     tags=["mlops", "example"],
 ):
     arrived = PartitionSensor(task_id="await_night", project=project)
-    checked = CheckQualityOperator(task_id="check_quality", project=project, backlog_nights=120)
+    checked = CheckQualityOperator(task_id="check_quality", project=project)
     detected = DetectDriftOperator(task_id="detect_drift", project=project)
     asked = RequestTrainingOperator(
         task_id="request_training", project=project, drift=detected.output, outlets=[training_due]

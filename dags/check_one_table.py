@@ -1,4 +1,4 @@
-"""One operator alone, in a DAG of one's own: a night is held against its contract before anything reads it."""
+"""One operator alone, in a DAG of one's own: a night is checked before anything reads it."""
 
 from pathlib import Path
 

@@ -30,10 +30,11 @@ from airflow_mlops.store import Store, StoreOptions, open_store
 from airflow_mlops.table import pin_of
 
 ROOT = Path(__file__).parents[1]
-# dev/ is a folder of commands, no package.
-sys.path.insert(0, str(ROOT / "dev"))
+# dev/ is a folder of commands, no package; nor is this one.
+sys.path[:0] = [str(ROOT / "dev"), str(ROOT / "tests")]
 
-from stream import generated_hours, write_night  # noqa: E402 - found by the line above
+from postgres import mortal_postgres, postgres  # noqa: E402, F401 - found by the line above; fixtures for all tests
+from stream import generated_hours, write_night  # noqa: E402 - likewise
 
 # Airflow makes its home where it is first imported, which must not be anybody's own.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-home-of-tests-")
@@ -266,7 +267,7 @@ class Loop:
                 "asset": [Event(start + dt.timedelta(hours=hour), extra) for hour, extra in enumerate(events)]
             },
         }
-        task = operator(task_id=operator.__name__, project=str(self.folder), **arguments)
+        task = operator(task_id=operator.__name__, **{"project": str(self.folder), **arguments})
         self.context["task"] = task
         return task.execute(self.context)
 

@@ -294,7 +294,7 @@ def test_what_is_no_record_at_all(chain: Ledger, root: Path, content: bytes) -> 
         path.write_bytes(content)
     faults = audit(chain).faults
     assert [fault.path.split("/")[1] for fault in faults] == ["quality", "sermon"]
-    assert "expected a kind among approval, baseline, bento" in faults[1].reason
+    assert "expected a kind among acceptance, alert, approval, baseline, bento" in faults[1].reason
 
 
 @only_folder

@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[1]
 HEAVY = (
     "mlflow", "torch", "bentoml", "soda_core", "pandas", "numpy", "pyarrow", "scipy", "kubernetes", "boto3", "duckdb"
 )  # fmt: skip
-ROOMS = ("operators", "sensors", "triggers", "hooks", "loop", "assets", "links", "boundary", "polling", "provider")
+ROOMS = (
+    "operators", "sensors", "triggers", "notifications", "hooks", "loop", "assets", "links", "boundary", "polling",
+    "provider",
+)  # fmt: skip
 DOMAIN = (
     "approval",
     "quality", "drift", "gate", "training", "serving", "profile", "calibrate", "table", "ledger", "project", "store",

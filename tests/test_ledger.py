@@ -32,12 +32,13 @@ RACERS = 16
 
 
 def quality(night: int = 1, *, actual: str = "24", at: dt.datetime = NOW) -> Quality:
+    day = dt.date(2011, 1, 1) + dt.timedelta(days=night)
     return Quality(
         model="demand",
         recorded_at=at,
-        night=dt.date(2011, 1, 1) + dt.timedelta(days=night),
+        night=day,
         location=f"night={night}.parquet",
-        partition=PartitionPin(night=dt.date(2011, 1, 1), digest=sha256_digest(b"night"), rows=24),
+        partition=PartitionPin(night=day, digest=sha256_digest(b"night"), rows=24),
         rules_digest=sha256_digest(b"contract"),
         checks=(CheckResult(name="rows", outcome=CheckOutcome.PASSED, expected="24", actual=actual),),
     )

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import math
 from enum import Enum
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
@@ -28,6 +28,8 @@ def sample(kind: Any, number: float = 1.5) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return inner[0]
+    if origin is Annotated:
+        return sample(inner[0], number)
     if origin is tuple:
         return (sample(inner[0], number),)
     if origin is dict:

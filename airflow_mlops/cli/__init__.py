@@ -16,6 +16,7 @@ from airflow_mlops.cli.drift import drift_app
 from airflow_mlops.cli.gate import gate
 from airflow_mlops.cli.golden import golden_app
 from airflow_mlops.cli.options import BAD_INPUT, NO, OUTSIDE
+from airflow_mlops.cli.quality import quality_app
 from airflow_mlops.cli.records import chain, verify_ledger
 from airflow_mlops.errors import ConfigError, DataError, MLOpsError, RemoteError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command()(gate)
+app.add_typer(quality_app, name="quality")
 app.add_typer(drift_app, name="drift")
 app.add_typer(golden_app, name="golden")
 app.command()(chain)

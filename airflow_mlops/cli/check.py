@@ -18,10 +18,10 @@ __all__ = ["check"]
 def check(folder: Folder, as_json: AsJson = False) -> None:
     """Say everything that is wrong with a model project, before anything runs."""
     from airflow_mlops.project.check import check_project
-    from airflow_mlops.quality import validate_contract
+    from airflow_mlops.quality import contract_faults
 
     today = dt.datetime.now(dt.UTC).date()
-    found = check_project(folder, today=today, validate_contract=validate_contract)
+    found = check_project(folder, today=today, validate_contract=contract_faults)
     faults = [fault for fault in found if not fault.note]
     notes = [fault for fault in found if fault.note]
     if as_json:

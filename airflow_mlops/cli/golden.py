@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,23 +90,14 @@ def _every(
 
 def _is_good(ledger: Ledger, data: Store, project: Project, night: dt.date) -> bool:
     """Whether a night passed its check, or would: the golden set is often frozen before any night was checked."""
-    from airflow_mlops.nights import quality_by_night
-    from airflow_mlops.quality import check_partition
-    from airflow_mlops.records import CheckOutcome
-    from airflow_mlops.table import locate
+    from airflow_mlops.nights import quality_of
+    from airflow_mlops.quality import look_at
+    from airflow_mlops.quality.sources import open_source
 
-    known = quality_by_night(ledger, project.name).get(night)
+    known = quality_of(ledger, project.name, night)
     if known is not None:
         return not known.quarantined
-    with tempfile.TemporaryDirectory() as scratch:
-        path = locate(data, project, night, Path(scratch))
-        # A night without data is for `freeze_golden` to report, with the nights that there are.
-        checks = path and check_partition(
-            path,
-            night=night,
-            contract=project.contract,
-            time_column=project.spec.time_column,
-            target=project.spec.target,
-            columns=project.columns,
-        )
-    return all(check.outcome in (CheckOutcome.PASSED, CheckOutcome.WARNED) for check in checks or ())
+    source = open_source(project.table, store=data)
+    pin = source.pin(night)
+    # A night without data is for `freeze_golden` to report, with the nights that there are.
+    return pin is None or not look_at(project.table, source, pin).bad

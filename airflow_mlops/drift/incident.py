@@ -1,18 +1,22 @@
-"""One incident, one alert: what goes on for a week is told once, when it begins, and once more when it is over."""
+"""The incident of drifting features, night by night, by the verdict of each."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import NamedTuple
 
+from airflow_mlops import incident as course
+from airflow_mlops.incident import CALM_NIGHTS, COOLDOWN_NIGHTS, Sign
 from airflow_mlops.records import DriftVerdict, Incident, Notice
 
 __all__ = ["CALM_NIGHTS", "COOLDOWN_NIGHTS", "Follow", "follow"]
 
-CALM_NIGHTS = 3
-"""Stable nights in a row after which an incident is over."""
-COOLDOWN_NIGHTS = 7
-"""Nights after the end in which the same features are the same incident again, and no new alert."""
+_SIGNS = {
+    DriftVerdict.DRIFT: Sign.BAD,
+    DriftVerdict.WATCH: Sign.UNEASY,
+    DriftVerdict.STABLE: Sign.CALM,
+    DriftVerdict.INSUFFICIENT: Sign.UNKNOWN,
+}
 
 
 class Follow(NamedTuple):
@@ -32,11 +36,7 @@ def follow(
     calm_nights: int = CALM_NIGHTS,
     cooldown_nights: int = COOLDOWN_NIGHTS,
 ) -> Follow:
-    """Carry an incident on by a night.
-
-    It begins with drift, goes on while nights are drift or watch (it takes less to go on than to begin), and ends after
-    stable nights in a row. A night of which nothing can be said neither prolongs nor calms it. A night that was
-    followed already changes nothing, so that a retry tells nobody twice.
+    """Carry an incident on by a night: it begins with drift, goes on with drift or watch, ends after stable nights.
 
     Parameters
     ----------
@@ -67,38 +67,8 @@ def follow(
     5 none
     6 ended
     """
-    if incident is not None:
-        if night <= incident.followed:
-            return Follow(incident, Notice.NONE)
-        if incident.ended is None and (night - incident.followed).days > cooldown_nights:
-            # Nobody looked for longer than it is remembered.
-            incident = incident.model_copy(update={"ended": incident.followed})
-        incident = incident.model_copy(update={"followed": night})
-        if incident.ended is None:
-            return _went_on(incident, verdict, features, calm_nights)
-    if verdict is not DriftVerdict.DRIFT:
-        return Follow(incident, Notice.NONE)
-    if incident is not None and _same(incident, features, cooldown_nights):
-        resumed = incident.model_copy(update={"latest": night, "ended": None, "calm_nights": 0})
-        return Follow(resumed, Notice.NONE)
-    begun = Incident(features=features, began=min(since or night, night), noticed=night, latest=night, followed=night)
-    return Follow(begun, Notice.BEGAN)
-
-
-def _went_on(incident: Incident, verdict: DriftVerdict, features: tuple[str, ...], calm_nights: int) -> Follow:
-    if verdict is DriftVerdict.INSUFFICIENT:
-        return Follow(incident, Notice.NONE)
-    if verdict is DriftVerdict.STABLE:
-        calm = incident.calm_nights + 1
-        over = calm >= calm_nights
-        calmer = incident.model_copy(update={"calm_nights": calm, "ended": incident.followed if over else None})
-        return Follow(calmer, Notice.ENDED if over else Notice.NONE)
-    joined = tuple(dict.fromkeys((*incident.features, *features)))
-    update = {"features": joined, "latest": incident.followed, "calm_nights": 0}
-    return Follow(incident.model_copy(update=update), Notice.NONE)
-
-
-def _same(incident: Incident, features: tuple[str, ...], cooldown_nights: int) -> bool:
-    """Whether what comes back is what has just ended."""
-    waited = incident.followed - (incident.ended or incident.latest)
-    return waited.days <= cooldown_nights and bool(features) and set(features) <= set(incident.features)
+    tonight = Incident(features=features, began=min(since or night, night), noticed=night, latest=night, followed=night)
+    followed = course.follow(
+        incident, tonight, _SIGNS[verdict], calm_nights=calm_nights, cooldown_nights=cooldown_nights
+    )
+    return Follow(*followed)

@@ -1,150 +1,149 @@
-"""Stage 1: the night's data against its contract."""
+"""Stage 1: whether a night is fit to become training data."""
 
 from __future__ import annotations
 
-import datetime as dt
-import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow.sdk import AssetAlias
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from airflow_mlops.assets import assets_of
 from airflow_mlops.boundary import NIGHT
-from airflow_mlops.errors import ConfigError, DataError
-from airflow_mlops.links import RecordLink, ReportLink
+from airflow_mlops.links import RecordLink, ReportLink, record_page
 from airflow_mlops.operators.stage import StageOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from airflow.sdk import BaseNotifier, Context
+    from pydantic import JsonValue
 
     from airflow_mlops.ledger import Ledger
-    from airflow_mlops.project import Project
-    from airflow_mlops.records import PartitionPin, Quality
-    from airflow_mlops.store import Store
+    from airflow_mlops.project.tables import TableSpec
+    from airflow_mlops.records import Facts, Quality
 
 __all__ = ["CheckQualityOperator"]
 
 
 class CheckQualityOperator(StageOperator):
-    """Hold a night's partition against the contract; quarantine it if it does not pass.
+    """Check a night by its contract and by its own past, and quarantine it if it does not pass.
 
-    The record is written either way. A night that failed never becomes training data, and what follows the task does
-    not run. A corrected night is checked again and takes its place.
+    The record is written either way. A night that is quarantined never becomes training data, and what follows the task
+    does not run. A corrected night is checked again and takes its place. Nights before it that have no record yet are
+    checked first, the oldest first, from ``since`` on; a bad one among them fails nothing.
+
+    Many tables are ``CheckQualityOperator.partial(...).expand(table=[...])``; with
+    ``map_index_template="{{ task.table_name }}"`` each task shows the name of its table. With an ``AssetAlias`` among
+    the outlets each good night is an event of the asset ``mlops://TABLE/data``.
 
     Parameters
     ----------
     project : str or Path
-        Folder of the model project.
+        Folder of a model project, whose nights are checked.
+    table : str or dict
+        Instead of a project: a table of a ``tables.yml`` as ``FILE#NAME``, or what it says of one.
     night : str
         ``YYYY-MM-DD``; the partition key of the run, or its logical date.
-    backlog_nights : int
-        Also check up to this many earlier nights that have data but no record: a model that starts on data which
-        was there before it. A bad one among them is quarantined, and does not fail the task.
     on_failure : {"fail", "skip"}
-        What a failed night does to the task.
+        What a quarantined night does to the task. A blocked one always fails it.
+    notifiers : sequence of BaseNotifier
+        Called once when bad nights begin and once when they are over, with ``{{ incident }}``, the whole text, and
+        ``{{ headline }}``, its first line. One that fails is logged, and fails nothing.
     """
 
-    template_fields: Collection[str] = (*StageOperator.template_fields, "night")
+    template_fields: Collection[str] = (*StageOperator.template_fields, "table", "night")
     operator_extra_links = (RecordLink(), ReportLink())
 
     def __init__(
         self,
         *,
-        project: str | Path,
+        project: str | Path = "",
+        table: TableSpec | Mapping[str, Any] | str | None = None,
         night: str = NIGHT,
-        backlog_nights: int = 0,
         on_failure: Literal["fail", "skip"] = "fail",
+        notifiers: Sequence[BaseNotifier] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(project=project, **kwargs)
+        self.table = table
         self.night = night
-        self.backlog_nights = backlog_nights
         self.on_failure = on_failure
+        self.notifiers = notifiers
+        self.checked: tuple[Quality, Facts | None] | None = None
+
+    @property
+    def table_name(self) -> str:
+        """Name of the table, for ``map_index_template``."""
+        from airflow_mlops.hooks.tables import name_of
+
+        return name_of(self.project, self.table)
 
     def run_stage(self, context: Context) -> str:
-        """Check the night, and the backlog before it."""
-        from airflow_mlops.nights import parse_night, quality_by_night
-        from airflow_mlops.table import nights_available
+        """Check the night, and those before it that nobody has checked."""
+        from airflow_mlops.hooks.store import StoreHook
+        from airflow_mlops.hooks.tables import nights_of, table_of
+        from airflow_mlops.nights import parse_night
+        from airflow_mlops.quality.nightly import NightlyChecks
 
-        project, ledger = self.load()
         night = parse_night(self.night)
-        data = self.open_data(project)
-        if self.backlog_nights:
-            known = quality_by_night(ledger, project.name)
-            waiting = [day for day in nights_available(data, project) if day < night and day not in known]
-            for day in waiting[-self.backlog_nights :]:
-                record = self._check(context, project, ledger, data, day)
-                self.log.info("backlog: %s", _story(record))
-        record = self._check(context, project, ledger, data, night)
+        table, ledger = table_of(self.project, self.table), StoreHook(self.store_conn_id).ledger()
+        source = nights_of(table, self.store_conn_id)
+        record = NightlyChecks(table, source, ledger, partial(self.stamp, context)).check(night)
+        self.checked = (record, _facts_of(ledger, record))
         reference = self.leave(context, record, _story(record), report=True)
+        extra: dict[str, JsonValue] = {record.kind: reference, "story": _story(record)}
+        for alias in self.outlets:
+            if isinstance(alias, AssetAlias):
+                context["outlet_events"][alias].add(assets_of(record.model).data, extra=extra)
+        self._alert(context, ledger, record)
         if record.quarantined:
-            kind = AirflowSkipException if self.on_failure == "skip" else AirflowFailException
-            raise kind(_story(record))
+            skips = self.on_failure == "skip" and not record.blocked
+            raise (AirflowSkipException if skips else AirflowFailException)(_story(record))
         return reference
 
-    def _check(self, context: Context, project: Project, ledger: Ledger, data: Store, night: dt.date) -> Quality:
-        from airflow_mlops.nights import quality_of
-        from airflow_mlops.quality import check_partition
-        from airflow_mlops.records import Quality
-        from airflow_mlops.table import locate
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """What OpenLineage is told of the night: each check as an assertion, and its columns in numbers."""
+        from airflow_mlops.operators.lineage import lineage_of
 
-        with tempfile.TemporaryDirectory() as scratch:
-            path = locate(data, project, night, Path(scratch))
-            if path is None:
-                raise DataError(
-                    f"expected the night {night} at {data.uri}/{project.data_key(night)}, there is no file. "
-                    "Put a PartitionSensor before this task, or run it again when the data has arrived."
+        del task_instance
+        return None if self.checked is None else lineage_of(*self.checked)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """The same of a bad night: the task fails, and its checks are told."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
+    def _alert(self, context: Context, ledger: Ledger, record: Quality) -> None:
+        """Tell people what they have to be told, then write down that they were."""
+        from airflow_mlops.notifications import alert_due, headline, incident_text, tell
+        from airflow_mlops.records import Alert, Notice
+
+        notice = alert_due(ledger, record) if self.notifiers else Notice.NONE
+        if notice is Notice.NONE or record.incident is None:
+            return
+        text = incident_text(record, notice, record_page(record.ref, report=True))
+        told = tell(self.notifiers, context, incident=text, headline=headline(record, notice))
+        # Where nobody was reached, the next try or the next bad night makes up for it.
+        if told:
+            ledger.write(
+                Alert(
+                    model=record.model,
+                    night=record.night,
+                    noticed=record.incident.noticed,
+                    notice=notice,
+                    quality=record.ref,
+                    told=told,
+                    **self.stamp(context, record.ref),
                 )
-            if not project.contract.is_file():
-                raise ConfigError(
-                    f"expected a contract at {project.contract}, there is none. Write one, or name it under [quality] "
-                    "in model.toml."
-                )
-            pin, rules_digest = _pin(path, night), _rules_digest(project)
-            known = quality_of(ledger, project.name, night)
-            if known is not None and (known.partition, known.rules_digest) == (pin, rules_digest):
-                return known
-            checks = check_partition(
-                path,
-                night=night,
-                contract=project.contract,
-                time_column=project.spec.time_column,
-                target=project.spec.target,
-                columns=project.columns,
             )
-            record = Quality(
-                model=project.name,
-                night=night,
-                location=f"{data.uri}/{project.data_key(night)}",
-                partition=pin,
-                rules_digest=rules_digest,
-                checks=tuple(checks),
-                replaces=known.ref if known else None,
-                **self.stamp(context, known.ref if known else None),
-            )
-        return ledger.write(record)
 
 
-def _rules_digest(project: Project) -> str:
-    """Digest of what a night is held against: the contract, and the columns that the model needs."""
-    from airflow_mlops.ledger import digest_of_file
-    from airflow_mlops.records import sha256_digest
+def _facts_of(ledger: Ledger, record: Quality) -> Facts | None:
+    """What monitors counted of the night, without them None."""
+    from airflow_mlops.records import Facts
 
-    rules = [digest_of_file(project.contract), project.spec.time_column, project.spec.target, *project.columns]
-    return sha256_digest(" ".join(rules).encode())
-
-
-def _pin(path: Path, night: dt.date) -> PartitionPin:
-    from airflow_mlops.ledger import digest_of_file
-    from airflow_mlops.records import PartitionPin
-    from airflow_mlops.table import pin_of
-
-    try:
-        return pin_of(path, night)
-    except DataError:
-        # A torn file has no rows to count; its record says so, under the digest of its bytes.
-        return PartitionPin(night=night, digest=digest_of_file(path), rows=0)
+    return next((ledger.read(Facts, ref) for ref in record.rests_on if ref.kind == Facts.kind), None)
 
 
 def _story(record: Quality) -> str:
@@ -152,6 +151,6 @@ def _story(record: Quality) -> str:
         faults = "; ".join(
             f"{check.name}: expected {check.expected}, got {check.actual}" for check in record.faults[:3]
         )
-        return f"{record.night} quarantined: {faults}"
+        return f"{record.night} {'blocked' if record.blocked else 'quarantined'}: {faults}"
     warned = f", {len(record.faults)} warned" if record.faults else ""
     return f"{record.night} passed {len(record.checks)} checks on {record.partition.rows} rows{warned}"

@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 from pydantic import ValidationError
 
-from airflow_mlops.project.faults import Fault, ProjectFaults, faults_of_validation
+from airflow_mlops.project.faults import Fault, ProjectFaults, faults_of_validation, line_of
+from airflow_mlops.project.night_path import key_of, root_of
 from airflow_mlops.project.spec import ModelSpec
+from airflow_mlops.project.tables import TableSpec
 
 __all__ = ["Fault", "ModelSpec", "Project", "ProjectFaults", "load_project"]
 
@@ -37,7 +40,7 @@ class Project:
     @property
     def contract(self) -> Path:
         """The contract that every night is held against."""
-        return self.folder / self.spec.quality.contract
+        return self.folder / (self.spec.quality.contract or "contract.yml")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -47,8 +50,20 @@ class Project:
     @property
     def data_root(self) -> str:
         """Address of the folder (or S3 prefix) that the nights lie below."""
-        root = self.spec.data.path.partition("{night}")[0].rpartition("/")[0]
-        return root if "://" in root else str(self.folder / root)
+        return root_of(self.spec.data.path, self.folder)
+
+    @property
+    def table(self) -> TableSpec:
+        """The model's data as a table that is checked every night."""
+        return TableSpec(
+            name=self.name,
+            folder=self.folder,
+            path=self.spec.data.path,
+            time_column=self.spec.time_column,
+            columns=self.columns,
+            target=self.spec.target,
+            quality=self.spec.quality,
+        )
 
     def code_files(self) -> dict[str, Path]:
         """Files that make the model what it is, by their name in the folder.
@@ -70,8 +85,7 @@ class Project:
 
     def data_key(self, night: object) -> str:
         """Key of a night's file below ``data_root``."""
-        head, _, tail = self.spec.data.path.partition("{night}")
-        return f"{head.rpartition('/')[2]}{night}{tail}"
+        return key_of(self.spec.data.path, night)
 
 
 def load_project(folder: str | Path) -> Project:
@@ -108,4 +122,4 @@ def load_project(folder: str | Path) -> Project:
     try:
         return Project(folder, ModelSpec.model_validate(raw))
     except ValidationError as error:
-        raise ProjectFaults(faults_of_validation(error, ModelSpec, file, text)) from error
+        raise ProjectFaults(faults_of_validation(error, ModelSpec, file, partial(line_of, text))) from error

@@ -81,7 +81,7 @@ def check_project(
     today : date, optional
         A night after it is noted: its file has a wrong name.
     validate_contract : callable, optional
-        ``quality.validate_contract``, which takes the contract and the data's columns (empty if there are no data)
+        ``quality.contract_faults``, which takes the contract and the data's columns (empty if there are no data)
         and gives messages ``FILE:LINE: what is wrong``. Left out, the contract is read as YAML alone.
 
     Returns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_mlops.errors import ConfigError
 
-__all__ = ["Fault", "ProjectFaults", "faults_of_validation", "line_of"]
+__all__ = ["Fault", "Location", "ProjectFaults", "faults_of_validation", "line_of"]
 
 Location = tuple[int | str, ...]
 
@@ -64,7 +64,9 @@ def line_of(text: str, location: Location) -> int | None:
     return 1 if text else None
 
 
-def faults_of_validation(error: ValidationError, model: type[BaseModel], file: Path, text: str) -> list[Fault]:
+def faults_of_validation(
+    error: ValidationError, model: type[BaseModel], file: Path, line_of: Callable[[Location], int | None]
+) -> list[Fault]:
     """Turn what pydantic found into faults that name key and line, with a suggestion for a misspelt key."""
     faults = []
     details = error.errors(include_url=False, include_input=True)
@@ -83,7 +85,7 @@ def faults_of_validation(error: ValidationError, model: type[BaseModel], file: P
             message = "is missing, and has no default"
         elif detail["type"] != "value_error":
             message = f"{message}, got {detail['input']!r}"
-        faults.append(Fault(file, key, line_of(text, location), message))
+        faults.append(Fault(file, key, line_of(location), message))
     return faults
 
 

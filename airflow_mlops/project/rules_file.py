@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from airflow_mlops.errors import ConfigError
-from airflow_mlops.project.faults import Fault, faults_of_validation
+from airflow_mlops.project.faults import Fault, faults_of_validation, line_of
 from airflow_mlops.project.gate_spec import GateRules, GateSpec, Task
 
 __all__ = ["RulesFaults", "load_rules"]
@@ -63,7 +64,7 @@ def load_rules(path: str | Path) -> GateRules:
         found = model.model_validate(raw)
         return found if isinstance(found, GateRules) else GateRules.model_validate({**raw["gate"], "task": raw["task"]})
     except ValidationError as error:
-        raise RulesFaults(faults_of_validation(error, model, file, text)) from error
+        raise RulesFaults(faults_of_validation(error, model, file, partial(line_of, text))) from error
 
 
 def _read(file: Path) -> tuple[str, dict[str, Any]]:

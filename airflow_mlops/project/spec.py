@@ -3,53 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from airflow_mlops.project.gate_spec import GateSpec, Task
+from airflow_mlops.project.night_path import expanded, with_night
+from airflow_mlops.project.quality_spec import QualitySpec
 from airflow_mlops.project.section import Section
 
 __all__ = ["DataSpec", "DriftSpec", "ModelSpec", "QualitySpec", "Resources", "ServingSpec", "TrainingSpec"]
-
-_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
-
-
-def _expanded(path: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match["name"], match["default"])
-        if found is None:
-            raise ValueError(
-                f"names the environment variable {match['name']}, which is not set; "
-                f"set it, or give a default: ${{{match['name']}:-data}}"
-            )
-        return found
-
-    return _VARIABLE.sub(value, path)
-
-
-def _with_night(path: str) -> str:
-    # The night stands below the root: everything before its path segment is where the store is opened.
-    if path.count("{night}") != 1 or "/" not in path.partition("{night}")[0]:
-        raise ValueError(f"expected one {{night}} below a folder, such as data/night={{night}}.parquet, got {path!r}")
-    return path
 
 
 class DataSpec(Section):
     """Where the nights lie."""
 
-    path: Annotated[str, AfterValidator(_expanded), AfterValidator(_with_night)] = Field(
+    path: Annotated[str, AfterValidator(expanded), AfterValidator(with_night)] = Field(
         description="Parquet file of a night: relative to the project, absolute, or s3://; {night} is its date, "
         "${NAME:-default} an environment variable."
     )
-
-
-class QualitySpec(Section):
-    """What a night must hold to become training data."""
-
-    contract: str = Field(default="contract.yml", description="Soda contract, relative to the project.")
 
 
 class DriftSpec(Section):

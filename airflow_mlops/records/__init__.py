@@ -10,6 +10,7 @@ make records of one key, so that one of them is kept.
 
 from __future__ import annotations
 
+from airflow_mlops.records.alert import Alert
 from airflow_mlops.records.drift import (
     Baseline,
     Channel,
@@ -18,31 +19,36 @@ from airflow_mlops.records.drift import (
     DriftVerdict,
     FeatureDrift,
     FeatureNews,
-    Incident,
     NightProfile,
-    Notice,
     Opinion,
     Score,
 )
+from airflow_mlops.records.incident import AffectedModel, Course, Incident, Notice, QualityIncident
 from airflow_mlops.records.model import Artefact, Golden, Manifest, Registration
-from airflow_mlops.records.night import CheckOutcome, CheckResult, Quality
+from airflow_mlops.records.night import Acceptance, CheckOrigin, CheckOutcome, CheckResult, Facts, Policy, Quality
 from airflow_mlops.records.record import Instant, PartitionPin, Record, RecordRef, Value, sha256_digest, short
 from airflow_mlops.records.service import Bento, Deployment, Pointer
 from airflow_mlops.records.verdict import Approval, Decision, RuleResult, Verdict, WeakSpot
 
 __all__ = [
+    "Acceptance",
+    "AffectedModel",
+    "Alert",
     "Approval",
     "Artefact",
     "Baseline",
     "Bento",
     "Channel",
+    "CheckOrigin",
     "CheckOutcome",
     "CheckResult",
+    "Course",
     "Decision",
     "Deployment",
     "Drift",
     "DriftLimit",
     "DriftVerdict",
+    "Facts",
     "FeatureDrift",
     "FeatureNews",
     "Golden",
@@ -54,7 +60,9 @@ __all__ = [
     "Opinion",
     "PartitionPin",
     "Pointer",
+    "Policy",
     "Quality",
+    "QualityIncident",
     "Record",
     "RecordRef",
     "Registration",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Literal
 
+from airflow_mlops.records.incident import Incident, Notice
 from airflow_mlops.records.record import PartitionPin, Record, RecordRef, Value, sha256_digest, short
 
 __all__ = [
@@ -17,9 +18,7 @@ __all__ = [
     "DriftVerdict",
     "FeatureDrift",
     "FeatureNews",
-    "Incident",
     "NightProfile",
-    "Notice",
     "Opinion",
     "Score",
 ]
@@ -174,31 +173,6 @@ class Score(Record):
         """Key under which the score of a pinned file is found."""
         identity = sha256_digest(f"{partition.digest} {manifest.digest} {metric}".encode())
         return f"{model}/{partition.night}/{short(identity)}"
-
-
-class Notice(StrEnum):
-    """What a person is told tonight."""
-
-    NONE = "none"
-    BEGAN = "began"
-    ENDED = "ended"
-
-
-class Incident(Value):
-    """Something that happened to some features, from its beginning to its end.
-
-    ``began`` is the night since which the first of them has been elsewhere, ``noticed`` the night of the alert,
-    ``latest`` the last unusual night, ``ended`` the night on which it was found to be over. ``calm_nights`` counts the
-    stable nights since ``latest``; ``followed`` is the last night that was looked at.
-    """
-
-    features: tuple[str, ...]
-    began: dt.date
-    noticed: dt.date
-    latest: dt.date
-    followed: dt.date
-    ended: dt.date | None = None
-    calm_nights: int = 0
 
 
 class Drift(Record):

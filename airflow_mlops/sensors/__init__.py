@@ -2,145 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from abc import abstractmethod
 from collections.abc import Collection
-from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from airflow_mlops.boundary import NIGHT, airflow_errors
+from airflow_mlops.boundary import NIGHT
 from airflow_mlops.errors import ConfigError
-from airflow_mlops.polling import Ended, decide
+from airflow_mlops.sensors.lookout import LookoutSensor
+from airflow_mlops.sensors.night import PartitionSensor, QualityGateSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
     from airflow_mlops.triggers import LookoutTrigger
 
-__all__ = ["DeploymentReadySensor", "DriftSensor", "GateVerdictSensor", "ModelAliasSensor", "PartitionSensor"]
+__all__ = [
+    "DeploymentReadySensor",
+    "DriftSensor",
+    "GateVerdictSensor",
+    "LookoutSensor",
+    "ModelAliasSensor",
+    "PartitionSensor",
+    "QualityGateSensor",
+]
 
 _DECISIONS = frozenset({"promote", "hold", "reject"})
 _VERDICTS = frozenset({"stable", "watch", "drift", "insufficient"})
-# The trigger ends the wait itself, at its own deadline; Airflow's is only there for a triggerer that is gone.
-_GRACE = timedelta(minutes=5)
-
-
-class LookoutSensor(BaseOperator):
-    """Wait for something until it is there or ``timeout_seconds`` have passed.
-
-    Parameters
-    ----------
-    poll_seconds : float
-        Pause between two looks.
-    timeout_seconds : float
-        Longest wait.
-    deferrable : bool
-        Wait in the triggerer, without a worker's slot.
-    soft_fail : bool
-        Skip instead of failing when it did not come in time.
-
-    Raises
-    ------
-    ConfigError
-        If ``poll_seconds`` is not positive: the triggerer would do nothing else.
-    """
-
-    template_fields: Collection[str] = ()
-
-    def __init__(
-        self,
-        *,
-        poll_seconds: float = 30.0,
-        timeout_seconds: float = 6 * 3600.0,
-        deferrable: bool = True,
-        soft_fail: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if poll_seconds <= 0:
-            raise ConfigError(f"expected poll_seconds above 0 in {self.task_id}, got {poll_seconds}. Try 30.")
-        self.poll_seconds = poll_seconds
-        self.timeout_seconds = timeout_seconds
-        self.deferrable = deferrable
-        self.soft_fail = soft_fail
-
-    @abstractmethod
-    def lookout(self, **when: float) -> LookoutTrigger:
-        """Make the trigger that looks."""
-
-    @airflow_errors
-    def execute(self, context: Context) -> Any:
-        """Look once; then wait, deferred or here."""
-        deadline = time.time() + self.timeout_seconds
-        lookout = self.lookout(deadline=deadline, poll_seconds=self.poll_seconds)
-        while True:
-            try:
-                seen: Any = lookout.look()
-            except Exception as error:  # noqa: BLE001 - decide tells a passing fault from a lasting one
-                seen = error
-            outcome = decide(
-                seen,
-                now=time.time(),
-                deadline=deadline,
-                poll_seconds=self.poll_seconds,
-                waiting_for=lookout.waiting_for,
-            )
-            if isinstance(outcome, Ended):
-                return self.resume(context, outcome.payload())
-            if self.deferrable:
-                self.defer(
-                    trigger=lookout,
-                    method_name="resume",
-                    timeout=timedelta(seconds=self.timeout_seconds) + _GRACE,
-                )
-            time.sleep(outcome.seconds)
-
-    def resume(self, context: Context, event: dict[str, Any]) -> Any:
-        """End as the event says."""
-        del context
-        if event["error"] is None:
-            return event["found"]
-        # Never retried: the wait was as long as it was meant to be, and a lasting answer does not change.
-        kind = AirflowSkipException if self.soft_fail and event["late"] else AirflowFailException
-        raise kind(event["error"])
-
-
-class PartitionSensor(LookoutSensor):
-    """Wait for a night's data.
-
-    Parameters
-    ----------
-    project : str or Path
-        Folder of the model project.
-    night : str
-        ``YYYY-MM-DD``; the partition key of the run, or its logical date.
-    store_conn_id : str
-        Connection with the credentials where the data lies in S3.
-    """
-
-    template_fields: Collection[str] = ("project", "night")
-
-    def __init__(
-        self, *, project: str | Path, night: str = NIGHT, store_conn_id: str = "mlops_store", **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.project = str(project)
-        self.night = night
-        self.store_conn_id = store_conn_id
-
-    def lookout(self, **when: float) -> LookoutTrigger:
-        """Look for the night's file."""
-        from airflow_mlops.nights import parse_night
-        from airflow_mlops.project import load_project
-        from airflow_mlops.triggers import PartitionTrigger
-
-        project = load_project(self.project)
-        key = project.data_key(parse_night(self.night))
-        return PartitionTrigger(root=project.data_root, key=key, store_conn_id=self.store_conn_id, **when)
 
 
 class DriftSensor(LookoutSensor):

@@ -6,6 +6,7 @@ between processes (and, on S3, between machines).
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
@@ -60,6 +61,9 @@ class Store(Protocol):
 
     def local_path(self, key: str, scratch: Path) -> Path | None:
         """A readable file with the key's bytes, in ``scratch`` if it has to be fetched; None if absent."""
+
+    def written_at(self, key: str) -> dt.datetime | None:
+        """When the key was last written, UTC; None if absent."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys below a prefix, sorted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import errno
 import fcntl
 import hashlib
@@ -86,6 +87,13 @@ class FolderStore:
         del scratch
         path = self._path(key)
         return path if path.is_file() else None
+
+    def written_at(self, key: str) -> dt.datetime | None:
+        """When the file was last written, UTC; None if absent."""
+        try:
+            return dt.datetime.fromtimestamp(self._path(key).stat().st_mtime, dt.UTC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys below a prefix, sorted; unfinished writes and locks are not keys."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ class S3Store:
     def put_file(self, key: str, path: Path) -> None:
         """Upload a file (in parts if it is large) unless the key is there."""
         with self._translated(f"write {key}"):
-            if not self._exists(key):
+            if self._head(key) is None:
                 # Visible only when complete; two uploads of one key carry the same bytes (it is their digest).
                 # Not upload_file: that hides the server's answer in an error of its own family.
                 with path.open("rb") as file:
@@ -81,6 +82,12 @@ class S3Store:
                 shutil.copyfileobj(body, file, _PIECE_BYTES)
         return target
 
+    def written_at(self, key: str) -> dt.datetime | None:
+        """When the object was last written, UTC; None if absent."""
+        with self._translated(f"look at {key}"):
+            head = self._head(key)
+        return head["LastModified"].astimezone(dt.UTC) if head else None
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys below a prefix, sorted (as S3 lists them)."""
         with self._translated(f"list {prefix}"):
@@ -92,16 +99,16 @@ class S3Store:
     def _key(self, key: str) -> str:
         return self.prefix + inside(key)
 
-    def _exists(self, key: str) -> bool:
+    def _head(self, key: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
         try:
-            self._client.head_object(Bucket=self.bucket, Key=self._key(key))
+            head: dict[str, Any] = self._client.head_object(Bucket=self.bucket, Key=self._key(key))
         except ClientError as error:
             if _code(error) in _ABSENT:
-                return False
+                return None
             raise
-        return True
+        return head
 
     def _put(self, key: str, data: bytes, **condition: Any) -> bool:
         from botocore.exceptions import ClientError

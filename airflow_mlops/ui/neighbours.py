@@ -13,7 +13,7 @@ __all__ = ["KINDS", "pointers_at", "references_in", "resting_on"]
 KINDS: dict[str, type[Record]] = {kind.kind: kind for kind in Record.__subclasses__() if kind is not Pointer}
 
 _FOLLOWERS = {
-    "quality": ("profile", "score", "drift", "manifest"),
+    "quality": ("quality", "alert", "profile", "score", "drift", "manifest"),
     "baseline": ("drift",),
     "drift": ("manifest",),
     "golden": ("manifest", "verdict"),
@@ -57,5 +57,6 @@ def _candidates(ledger: Ledger, kind: str, record: Record) -> Iterator[str]:
     """Keys of a kind in the order of their names; of nights, those that are not before the record's own."""
     prefix = f"records/{kind}/{record.model}/"
     night = getattr(record, "night", None)
-    first = f"{prefix}{night}" if kind in ("profile", "score", "drift") and night else prefix
-    return (path for path in ledger.store.keys(prefix) if path >= first)
+    first = f"{prefix}{night}" if kind in ("quality", "profile", "score", "drift") and night else prefix
+    own = f"records/{record.kind}/{record.key}.json"
+    return (path for path in ledger.store.keys(prefix) if path >= first and path != own)

@@ -6,6 +6,7 @@ a user, and what it shows needs read access to the runs of the DAGs that wrote i
 
 from __future__ import annotations
 
+import json
 import re
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +21,7 @@ from airflow_mlops.chain import Chain, chain_of
 from airflow_mlops.errors import ConfigError, LedgerError, MLOpsError, RemoteError, TamperedRecord
 from airflow_mlops.hooks.store import StoreHook
 from airflow_mlops.ledger import Ledger
-from airflow_mlops.records import Deployment, Drift, Manifest, Record, Registration, Verdict, short
+from airflow_mlops.records import Deployment, Drift, Manifest, Quality, Record, Registration, Verdict, short
 from airflow_mlops.ui.access import ALL_DAGS, dags_of, may_read, require_access
 from airflow_mlops.ui.neighbours import KINDS, pointers_at, references_in, resting_on
 from airflow_mlops.ui.overview import is_known, models_of, overview_of
@@ -99,7 +100,8 @@ def show_record(request: Request, user: GetUserDep, kind: str, key: str, view: s
         "registration": _registration(ledger, record),
     }
     if view == "report" and kind in _REPORTS:
-        return _page(request, f"report_{kind}.html", **heading, view=view, uri=ledger.store.uri)
+        sample = json.loads(ledger.blob(record.sample)) if isinstance(record, Quality) and record.sample else None
+        return _page(request, f"report_{kind}.html", **heading, view=view, uri=ledger.store.uri, sample=sample)
     return _page(
         request,
         "record.html",

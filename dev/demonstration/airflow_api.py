@@ -96,6 +96,17 @@ class AirflowApi:
             {task["task_id"]: task for task in tasks["task_instances"]},
         )
 
+    def instances(self, run: Run, task_id: str) -> list[dict[str, Any]]:
+        """All instances of a mapped task."""
+        path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        found: list[dict[str, Any]] = []
+        while True:
+            answer = self._http.get(path, params={"task_id": task_id, "limit": 100, "offset": len(found)})
+            page = answer.raise_for_status().json()
+            found += [one for one in page["task_instances"] if one["task_id"] == task_id]
+            if len(page["task_instances"]) < 100:  # noqa: PLR2004 - a page
+                return found
+
     def xcom(self, run: Run, task_id: str, key: str = "return_value") -> Any:
         """What a task left under a key; None if nothing."""
         path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/xcomEntries/{key}"

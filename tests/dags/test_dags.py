@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_these_dags_and_no_other(found):
         "bike_demand_by_hand_watch",
         "bike_demand_by_hand_renew",
         "check_one_table",
+        "nightly_quality",
     }
     assert not any(dag["catchup"] for dag in found.values())
 
@@ -116,6 +118,7 @@ SERVING = {
             },
         ),
         ("check_one_table", {"check_quality": ["build_report"], "build_report": []}),
+        ("nightly_quality", {"one_table.await_night": ["one_table.check_quality"], "one_table.check_quality": []}),
     ],
 )
 def test_tasks_and_edges(found, dag_id, edges):
@@ -143,6 +146,17 @@ def test_a_deployment_that_was_rolled_back_does_not_end_green(found, dag_id):
     assert found[dag_id]["rules"] == {"roll_back": "one_failed"}
     last = {task for task, below in found[dag_id]["edges"].items() if not below}
     assert last == {"roll_back", "deployed"}
+
+
+def test_tables_with_faults_show_as_an_import_error_that_lists_them(tmp_path):
+    shutil.copytree(ROOT / "dags" / "tables", tmp_path / "dags" / "tables")
+    shutil.copy(ROOT / "dags" / "nightly_quality.py", tmp_path / "dags")
+    tables = tmp_path / "dags" / "tables" / "tables.yml"
+    tables.write_text(tables.read_text().replace("time_column:", "time_colum:").replace("bike_hours\n", "Bike Hours\n"))
+    answer = read(tmp_path / "dags", tmp_path / "airflow")
+    (told,) = answer["errors"].values()
+    assert answer["dags"] == {}
+    assert all(word in told for word in ("tables.yml:5", "name", "tables.yml:7", "time_colum"))
 
 
 def test_a_project_with_faults_shows_as_an_import_error_that_lists_them(tmp_path):

@@ -21,7 +21,6 @@ from airflow_mlops.store import Store, open_store
 SECRETS = ("AKIAOFTHETEST", "hunter2-hunter2")
 NIGHTS = [dt.date(2025, 2, 15) + dt.timedelta(days=index) for index in range(5)]
 BAD, LAST = NIGHTS[1], NIGHTS[-1]
-BACKLOG = 3
 
 
 @pytest.fixture
@@ -60,24 +59,23 @@ def told_by(loop: Any) -> Iterator[str]:
 
 def test_quality_and_drift_of_nights_in_a_bucket(loop, store, capsys):
     ledger = Ledger(store)
-    quality = RecordRef.parse(loop.run(CheckQualityOperator, night=str(LAST), backlog_nights=BACKLOG))
+    quality = RecordRef.parse(loop.run(CheckQualityOperator, night=str(LAST)))
     told = [*told_by(loop)]
     record = ledger.read(Quality, quality)
     assert record.location == f"{store.uri.removesuffix('chain')}data/night={LAST}.parquet"
     known = quality_by_night(ledger, "bike_demand")
-    assert [night for night in known if not known[night].quarantined] == NIGHTS[2:]
+    assert [night for night in known if not known[night].quarantined] == [NIGHTS[0], *NIGHTS[2:]]
     assert BAD in known
-    assert NIGHTS[0] not in known  # older than the backlog
 
     drift = RecordRef.parse(loop.run(DetectDriftOperator, night=str(LAST)))
     told += told_by(loop)
     assert [pin.night for pin in ledger.read(Drift, drift).window] == NIGHTS[-2:]
 
-    with pytest.raises(AirflowFailException, match="expected the night 2025-03-01 at s3://") as missing:
+    with pytest.raises(AirflowFailException, match="expected the night 2025-03-01 of bike_demand at s3://") as missing:
         loop.run(CheckQualityOperator, night="2025-03-01")
     told += [str(missing.value), capsys.readouterr().out]
     kept = {key: found.data.decode(errors="replace") for key in store.keys("") if (found := store.get(key))}
-    assert len([key for key in kept if key.startswith("records/quality/")]) == BACKLOG + 1
+    assert len([key for key in kept if key.startswith("records/quality/")]) == len(NIGHTS)
     assert loop.records() == {"quality": 18, "golden": 1}  # those of the folder, as they were
     assert all(told)
     for secret in SECRETS:

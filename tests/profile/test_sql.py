@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import decimal
-import os
 import shutil
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,53 +54,22 @@ class DuckDB:
 
 
 class PostgreSQL:
-    """A cluster of its own; it reads as a role whose transactions are read-only."""
+    """A role whose transactions are read-only, and which may make no temporary tables either."""
 
-    def __init__(self, home: Path) -> None:
-        del home  # a server that does not run as root could not reach it
-        places = [shutil.which("initdb"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
-        initdb = next((place for place in places if place), None)
-        if initdb is None:
-            pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-        programs = Path(initdb).resolve().parent
-        pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'ibis-framework[postgres]'")
-        self.folder = Path(tempfile.mkdtemp(prefix="pg"))
-        user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
-            user = {"user": "postgres", "group": "postgres", "extra_groups": []}
-        data = self.folder / "data"
-        options: dict[str, Any] = {"cwd": self.folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
-            check=True,
-            **options,
-            **user,
-        )
-        self.server = subprocess.Popen(
-            [programs / "postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses=", "-F"], **options, **user
-        )
+    def __init__(self, server: Any) -> None:
+        self.server = server
         self.writer = self._connected("postgres")
-        with self.writer.con.cursor() as cursor:
-            cursor.execute("CREATE ROLE reader LOGIN; GRANT pg_read_all_data TO reader")
-            cursor.execute("ALTER ROLE reader SET default_transaction_read_only = on")
-            cursor.execute("REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC")
         self.tables = 0
         self.readers: list[Any] = []
 
     def _connected(self, user: str) -> Any:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                return ibis.postgres.connect(host=str(self.folder), user=user, database="postgres")
-            except Exception:
-                if time.monotonic() > deadline or self.server.poll() is not None:
-                    raise
-                time.sleep(0.05)
+        return ibis.postgres.connect(
+            host=str(self.server.folder), port=self.server.port, user=user, database="postgres"
+        )
 
     def load(self, table: pa.Table) -> Any:
         self.tables += 1
-        name = f"t{self.tables}"
+        name = f"profiled_{self.tables}"
         # Arrow's type null is none of PostgreSQL's.
         kinds = [pa.string() if pa.types.is_null(kind) else kind for kind in table.schema.types]
         typed = table.cast(pa.schema(list(zip(table.column_names, kinds, strict=True))))
@@ -119,9 +83,6 @@ class PostgreSQL:
     def stop(self) -> None:
         for connection in (self.writer, *self.readers):
             connection.disconnect()
-        self.server.send_signal(signal.SIGINT)
-        self.server.wait(timeout=30)
-        shutil.rmtree(self.folder)
 
 
 class Spark:
@@ -175,7 +136,8 @@ class Spark:
     ids=["duckdb", "postgres", "pyspark"],
 )
 def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
-    engine = request.param(tmp_path_factory.mktemp("engine"))
+    home = tmp_path_factory.mktemp("engine")
+    engine = request.param(request.getfixturevalue("postgres") if request.param is PostgreSQL else home)
     yield engine.load
     engine.stop()
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mlops.quality import check_partition
+from airflow_mlops.quality import NightTable, check_contract, sound_night
+from airflow_mlops.quality.sources import open_table
 from airflow_mlops.records import CheckResult
 
 NIGHT = dt.date(2011, 3, 5)
@@ -52,7 +54,7 @@ columns:
 """
 
 
-def sound_night() -> dict[str, Any]:
+def sound_night_of_hours() -> dict[str, Any]:
     return {
         "dteday": pa.array(HOURS, pa.timestamp("us")),
         "temp": [hour / 50 for hour in range(24)],
@@ -62,6 +64,7 @@ def sound_night() -> dict[str, Any]:
 
 
 Checked = Callable[..., dict[str, CheckResult]]
+Opened = Callable[..., NightTable]
 
 
 @pytest.fixture
@@ -72,17 +75,31 @@ def contract(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def checked(tmp_path: Path, contract: Path) -> Checked:
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    """Write a table as the Parquet file of a night, and open it."""
+    with ExitStack() as nights:
+
+        def open_night(table: pa.Table) -> NightTable:
+            path = tmp_path / f"night={NIGHT}.parquet"
+            pq.write_table(table, path)
+            return nights.enter_context(open_table(str(path), night=NIGHT))
+
+        yield open_night
+
+
+@pytest.fixture
+def checked(contract: Path, opened: Opened) -> Checked:
     """Write a night with some columns replaced (None: left out), check it, give the results by name and column."""
 
     def check(text: str = CONTRACT, columns: tuple[str, ...] = COLUMNS, **replaced: Any) -> dict[str, CheckResult]:
         contract.write_text(text)
-        path = tmp_path / f"night={NIGHT}.parquet"
-        kept = {name: values for name, values in (sound_night() | replaced).items() if values is not None}
-        pq.write_table(pa.table(kept), path)
-        results = check_partition(
-            path, night=NIGHT, contract=contract, time_column="dteday", target="cnt", columns=columns
+        kept = {name: values for name, values in (sound_night_of_hours() | replaced).items() if values is not None}
+        night = opened(pa.table(kept))
+        findings = (
+            *sound_night(night, time_column="dteday", target="cnt", columns=columns),
+            *check_contract(night, contract),
         )
+        results = [finding.result for finding in findings]
         named = {f"{result.name} {result.column}" if result.column else result.name: result for result in results}
         assert len(named) == len(results)
         return named

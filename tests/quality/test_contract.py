@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from airflow_mlops.errors import ConfigError
-from airflow_mlops.quality import validate_contract
-from airflow_mlops.quality.contract import read_contract
+from airflow_mlops.quality import contract_faults
+from airflow_mlops.quality.contracts.soda.contract import read_contract
 
 HEADER = "dataset: duckdb/night\ncolumns:\n"
 SOUND = HEADER + "  - name: temp\n    checks:\n      - missing:\n"
@@ -16,11 +16,11 @@ SOUND = HEADER + "  - name: temp\n    checks:\n      - missing:\n"
 def faults(tmp_path: Path, text: str | bytes, columns: tuple[str, ...] = ()) -> list[str]:
     file = tmp_path / "contract.yml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return [fault.removeprefix(str(file)) for fault in validate_contract(file, columns)]
+    return [fault.removeprefix(str(file)) for fault in contract_faults(file, columns)]
 
 
 def test_a_sound_contract_has_no_fault(tmp_path: Path, contract: Path) -> None:
-    assert validate_contract(contract) == []
+    assert contract_faults(contract) == []
     assert faults(tmp_path, SOUND, columns=("temp",)) == []
 
 
@@ -28,7 +28,7 @@ def test_a_project_folder_without_a_contract(tmp_path: Path) -> None:
     for file in (tmp_path / "contract.yml", tmp_path):
         with pytest.raises(ConfigError, match=r"there is none.*model\.toml"):
             read_contract(file)
-        (message,) = validate_contract(file)
+        (message,) = contract_faults(file)
         assert message.startswith(f"{file}: expected a Soda contract")
 
 
@@ -81,6 +81,8 @@ def test_a_project_folder_without_a_contract(tmp_path: Path) -> None:
         (HEADER + "  - name: temp\n    checks: []\n", "holds no check"),
         (HEADER + "  -\n", "holds no check"),
         (SOUND + "    <<: {valid_min: 0}\n", ":6: unknown key '<<'"),
+        (SOUND + "kind: data-standard\n", ":6: expected 'kind: contract', got 'data-standard'"),
+        ("dataset: " + "[" * 5000, ": expected YAML"),
     ],
 )
 def test_each_fault_says_where_and_what(tmp_path: Path, text: str | bytes, fault: str) -> None:
@@ -124,7 +126,7 @@ def test_aimed_at_a_night_that_lacks_a_column(tmp_path: Path) -> None:
     aimed, dropped = contract.for_night("night", ["dteday", "hum"])
     assert dropped == [("duplicate", "temp"), ("missing", "temp")]
     assert aimed.view == contract.view == "hours"
-    assert aimed.document()["dataset"] == "night/main/hours"
+    assert aimed.document()["dataset"] == "night/hours"
     assert [column["name"] for column in aimed.document()["columns"]] == ["temp", "hum"]
     assert aimed.count_checks() == 2
     assert contract.count_checks() == 4

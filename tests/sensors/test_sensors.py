@@ -33,7 +33,8 @@ def test_a_night_that_is_not_there_is_waited_for_without_a_slot(loop):
         waiting.execute({})
     trigger = deferred.value.trigger
     assert isinstance(trigger, PartitionTrigger)
-    assert trigger.key == "night=2025-02-20.parquet"
+    assert trigger.night == "2025-02-20"
+    assert trigger.waiting_for == f"the night 2025-02-20 of bike_demand ({loop.data}/night={{night}}.parquet)"
     # The trigger's own deadline comes first; Airflow's is there for a triggerer that is gone.
     assert deferred.value.timeout > dt.timedelta(seconds=60)
     assert deferred.value.method_name == "resume"

@@ -18,11 +18,14 @@ from airflow.triggers.base import TriggerEvent
 from airflow_mlops import triggers
 from airflow_mlops.errors import RemoteRejected, RemoteUnavailable
 from airflow_mlops.hooks.mlflow import MlflowHook
+from airflow_mlops.project.tables import TableSpec
 from airflow_mlops.triggers import AliasChangedTrigger, EndpointTrigger, LookoutTrigger, PartitionTrigger
 
 SOON = {"poll_seconds": 0.02}
+TABLE = '{"name": "orders", "folder": "/srv", "path": "data/night={night}.parquet"}'
 KINDS = [
-    (triggers.PartitionTrigger, {"root": "/data", "key": "night=2011-03-05.parquet", "store_conn_id": "mlops_store"}),
+    (triggers.PartitionTrigger, {"table": TABLE, "night": "2011-03-05", "store_conn_id": "mlops_store"}),
+    (triggers.QualityTrigger, {"table": "orders", "night": "2011-03-05", "store_conn_id": "mlops_store"}),
     (triggers.ModelAliasTrigger, {"model": "m", "alias": "champion", "unlike": "1", "mlflow_conn_id": "mlflow"}),
     (
         triggers.GateVerdictTrigger,
@@ -101,10 +104,19 @@ def test_a_blocking_look_does_not_hold_up_the_others(monkeypatch):
     assert time.monotonic() - began < 1.0
 
 
-def test_a_night_that_arrives(tmp_path):
-    trigger = PartitionTrigger(
-        root=str(tmp_path), key="night=2011-03-05.parquet", store_conn_id="x", deadline=time.time() + 20, **SOON
+def arriving(path: str, folder: Path) -> PartitionTrigger:
+    table = TableSpec(name="orders", folder=folder, path=path)
+    return PartitionTrigger(
+        table=table.model_dump_json(),
+        night="2011-03-05",
+        store_conn_id="mlops_store",
+        deadline=time.time() + 20,
+        **SOON,
     )
+
+
+def test_a_night_that_arrives(tmp_path):
+    trigger = arriving("./night={night}.parquet", tmp_path)
     (tmp_path / "night=2011-03-05.parquet.part").write_bytes(b"unfinished")
     assert trigger.look() is None
     threading.Timer(0.2, (tmp_path / "night=2011-03-05.parquet").write_bytes, [b"x"]).start()
@@ -112,18 +124,16 @@ def test_a_night_that_arrives(tmp_path):
     assert event.payload["found"] == f"file://{tmp_path}/night=2011-03-05.parquet"
 
 
-def test_a_night_in_s3(s3_options, monkeypatch):
+def test_a_night_in_s3(s3_options, monkeypatch, tmp_path):
     extra = {"uri": "s3://chain/records", "endpoint_url": s3_options.endpoint_url, "region": s3_options.region}
     login = {"login": s3_options.access_key_id, "password": s3_options.secret_access_key}
     monkeypatch.setenv("AIRFLOW_CONN_MLOPS_STORE", json.dumps({"conn_type": "mlops_store", "extra": extra, **login}))
-    trigger = PartitionTrigger(
-        root="s3://chain/nights", key="night=1.parquet", store_conn_id="mlops_store", deadline=0.0, **SOON
-    )
+    trigger = arriving("s3://chain/nights/night={night}.parquet", tmp_path)
     assert trigger.look() is None
     from airflow_mlops.store import open_store
 
-    open_store("s3://chain/nights", s3_options).put_if_absent("night=1.parquet", b"x")
-    assert trigger.look() == "s3://chain/nights/night=1.parquet"
+    open_store("s3://chain/nights", s3_options).put_if_absent("night=2011-03-05.parquet", b"x")
+    assert trigger.look() == "s3://chain/nights/night=2011-03-05.parquet"
     assert login["password"] not in str(trigger.serialize())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_mlops.table import missing_columns
 
-__all__ = ["expectation", "finding", "settings_of", "threshold_text"]
+__all__ = ["counted_rows", "expectation", "finding", "settings_of", "threshold_text"]
 
 _BOUNDS = {
     "greater_than": "more than {}",
@@ -115,6 +115,19 @@ def expectation(result: Any, settings: Mapping[str, Any]) -> str:
             return f"{settings.get('name') or 'value'}: {bound}"
 
 
+def counted_rows(result: Any) -> int | None:
+    """How many rows did not hold; None where Soda does not count them.
+
+    Parameters
+    ----------
+    result : soda_core CheckResult
+        The answer of Soda.
+    """
+    figures = result.diagnostic_metric_values or {}
+    counted = figures.get(_COUNTED.get(result.check.type, ""))
+    return None if counted is None else int(counted)
+
+
 def finding(result: Any) -> str:
     """Say what a check found.
 
@@ -126,7 +139,7 @@ def finding(result: Any) -> str:
     kind, figures = result.check.type, result.diagnostic_metric_values or {}
     if kind == "schema":
         return _schema_finding(result)
-    counted = figures.get(_COUNTED.get(kind, ""))
+    counted = counted_rows(result)
     rows = figures.get("check_rows_tested")
     if counted is not None and rows:
         return f"{counted} of {rows} rows ({100 * counted / rows:.3g} %)"

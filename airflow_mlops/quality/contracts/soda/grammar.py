@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import yaml
 
-from airflow_mlops.quality.nodes import items, line_of, text_of, value_at
+from airflow_mlops.quality.contracts.soda.nodes import items, line_of, text_of, value_at
 
 __all__ = ["ContractFault", "unread_keys"]
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from airflow_mlops.errors import ConfigError
-from airflow_mlops.quality.grammar import ContractFault, unread_keys
-from airflow_mlops.quality.nodes import items, line_of, text_of, value_at
+from airflow_mlops.quality.contracts.soda.grammar import ContractFault, unread_keys
+from airflow_mlops.quality.contracts.soda.nodes import items, line_of, text_of, value_at
 from airflow_mlops.table import missing_columns
 
 __all__ = ["Contract", "DroppedCheck", "read_contract"]
@@ -55,6 +55,9 @@ class Contract:
         if "/" not in (text_of(header) or "") or not self.view:
             line = 1 if header is None else line_of(header)
             found.append(ContractFault(line, "expected 'dataset: SOURCE/TABLE', such as duckdb/night"))
+        kind = value_at(self.root, "kind")
+        if kind is not None and text_of(kind) != "contract":
+            found.append(ContractFault(line_of(kind), f"expected 'kind: contract', got {text_of(kind)!r}"))
         if not found and self.count_checks() == 0:
             found.append(ContractFault(None, "holds no check: every night would pass. Add a list 'checks:'"))
         return found
@@ -72,7 +75,7 @@ class Contract:
         return sum(1 for owner in _owners(self.root) for _ in items(owner, "checks"))
 
     def for_night(self, source: str, names: Sequence[str]) -> tuple[Contract, list[DroppedCheck]]:
-        """Aim the contract at the table ``source/main/<view>`` and take out what cannot be evaluated on it.
+        """Aim the contract at the table ``<view>`` and take out what cannot be evaluated on it.
 
         One check of a column that is not there would keep Soda from answering all the others. The columns
         themselves stay: the schema check has to miss them.
@@ -80,15 +83,14 @@ class Contract:
         Parameters
         ----------
         source : str
-            Name of Soda's data source. The schema ``main`` has to stand in the header: without it Soda finds no
-            column of the table and leaves the schema check unevaluated.
+            Name of Soda's data source.
         names : sequence of str
             Columns of the night.
         """
         root = copy.deepcopy(self.root)
         header = value_at(root, "dataset")
         if isinstance(header, yaml.ScalarNode):
-            header.value = f"{source}/main/{self.view}"
+            header.value = f"{source}/{self.view}"
         dropped = list(_dropped(root, set(self.columns) - set(names), names))
         return Contract(self.file, yaml.serialize(root), root), dropped
 
@@ -121,6 +123,8 @@ def read_contract(file: Path) -> Contract:
         raise ConfigError(f"{file}{place}: expected YAML: {error.problem}.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: expected YAML: {' '.join(str(error).split())}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: expected YAML that people can read: it is nested too deeply.") from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{file}: expected a contract with 'dataset:' and 'columns:', got another kind of document.")
     return Contract(file, text, root)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -105,3 +106,15 @@ def checked(contract: Path, opened: Opened) -> Checked:
         return named
 
     return check
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a Great Expectations suite."""
+
+    def write(*written: Any) -> Path:
+        file = tmp_path / "suite.json"
+        file.write_text(json.dumps({"name": "hours", "expectations": written}, indent=2))
+        return file
+
+    return write

@@ -44,16 +44,6 @@ RANGE = expects("expect_column_values_to_be_between", column="temp", min_value=0
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> Callable[..., Path]:
-    def write(*written: Any) -> Path:
-        file = tmp_path / "suite.json"
-        file.write_text(json.dumps({"name": "hours", "expectations": written}, indent=2))
-        return file
-
-    return write
-
-
-@pytest.fixture
 def night() -> Iterator[NightTable]:
     with open_table(HOURS, night=NIGHT) as table:
         yield table

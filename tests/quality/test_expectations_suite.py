@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,6 @@ def expects(kind: str, severity: str | None = None, **kwargs: Any) -> dict[str, 
 
 NOT_NULL = expects("expect_column_values_to_not_be_null", column="temp")
 RANGE = expects("expect_column_values_to_be_between", column="temp", min_value=0, max_value=1)
-
-
-@pytest.fixture
-def suite(tmp_path: Path) -> Callable[..., Path]:
-    def write(*written: Any) -> Path:
-        file = tmp_path / "suite.json"
-        file.write_text(json.dumps({"name": "hours", "expectations": written}, indent=2))
-        return file
-
-    return write
 
 
 FAULTS = {
